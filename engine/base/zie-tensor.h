@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+#include "zie-arena.h"
+#include "zie-dtype.h"
+
+/* A view of numbers in device memory: rows of COLS elements, row r at data + r * stride elements.
+ * A picture or activation of the VAE is H x W pixels with their C channels together (NHWC): rows = H * W, cols = C,
+ * stride = C, and h, w say the shape; elsewhere h = w = 0. */
+typedef struct
+{
+  guint8 *data;          /* borrowed */
+  ZieDtype dtype;
+  gint64 rows, cols;
+  gint64 stride;         /* elements from one row to the next, >= cols */
+  gint64 h, w;
+} ZieTensor;
+
+/* A weight in its file: row-major [rows, cols] (out, in); a convolution's is [out, in, k, k] with cols = in * k * k; a
+ * vector has rows = 1.  DATA is borrowed from the mapping and may be unaligned. */
+typedef struct
+{
+  const guint8 *data;
+  ZieDtype dtype;
+  gint64 rows, cols;
+} ZieWeight;
+
+static inline ZieTensor
+zie_tensor_new (ZieArena *arena, ZieDtype dtype, gint64 rows, gint64 cols)
+{
+  return (ZieTensor) { zie_arena_alloc (arena, (gsize)rows * zie_dtype_row_size (dtype, cols)), dtype, rows, cols, cols, 0, 0 };
+}
+
+static inline ZieTensor
+zie_tensor_new_image (ZieArena *arena, ZieDtype dtype, gint64 h, gint64 w, gint64 channels)
+{
+  ZieTensor t = zie_tensor_new (arena, dtype, h * w, channels);
+  t.h = h;
+  t.w = w;
+  return t;
+}
+
+/* Rows [from, from + n) of T. */
+static inline ZieTensor
+zie_tensor_rows (const ZieTensor *t, gint64 from, gint64 n)
+{
+  ZieTensor v = *t;
+  g_assert (from >= 0 && n >= 0 && from + n <= t->rows);
+  v.data += zie_dtype_row_size (t->dtype, t->stride) * (gsize)from;
+  v.rows = n;
+  v.h = v.w = 0;
+  return v;
+}
+
+/* Columns [from, from + n) of T. */
+static inline ZieTensor
+zie_tensor_cols (const ZieTensor *t, gint64 from, gint64 n)
+{
+  ZieTensor v = *t;
+  g_assert (from >= 0 && n >= 0 && from + n <= t->cols);
+  v.data += zie_dtype_row_size (t->dtype, from);
+  v.cols = n;
+  return v;
+}
+
+static inline float *
+zie_tensor_f32 (const ZieTensor *t)
+{
+  g_assert (t->dtype == ZIE_DTYPE_F32);
+  return (float *)(void *)t->data;
+}

@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+#include <zie/zie-error.h>
+
+#include "zie-dtype.h"
+
+/* One tensor of a mapped file. */
+typedef struct
+{
+  const char *name;          /* as in the file */
+  ZieDtype dtype;
+  const char *dtype_name;    /* the file's word for it, also where dtype is OTHER */
+  int n_dims;
+  gint64 dims[4];            /* slowest first, as the model's text writes shapes (GGUF's order is reversed here) */
+  const guint8 *data;        /* in the mapping, maybe unaligned */
+  gsize size;                /* bytes */
+  const char *file;          /* path, for messages */
+} ZieTensorInfo;
+
+/* A set of mapped files seen as one table of tensors: a safetensors file, a sharded set by its index, or a GGUF. */
+typedef struct _ZieWeightFile ZieWeightFile;
+
+/* PATH: *.safetensors, *.safetensors.index.json or *.gguf; content decides.  Maps, checks every offset, reads no data. */
+ZieWeightFile *zie_weight_file_open (const char *path, GError **error);
+
+/* The weights of a component folder: STEM.safetensors.index.json, STEM.safetensors, STEM.gguf or the folder's only
+ * *.gguf, in this order. */
+ZieWeightFile *zie_weight_file_open_component (const char *folder, const char *stem, GError **error);
+void zie_weight_file_free (ZieWeightFile *self);
+const ZieTensorInfo *zie_weight_file_lookup (const ZieWeightFile *self, const char *name);   /* NULL: not there */
+guint zie_weight_file_get_n (const ZieWeightFile *self);
+const ZieTensorInfo *zie_weight_file_get (const ZieWeightFile *self, guint index);            /* in file order */
+const char *zie_weight_file_get_path (const ZieWeightFile *self);
+/* "safetensors", "sharded safetensors" or "GGUF". */
+const char *zie_weight_file_get_form (const ZieWeightFile *self);
+/* A GGUF's metadata value as text, NULL when absent (or not GGUF).  Free with g_free(). */
+char *zie_weight_file_get_meta (const ZieWeightFile *self, const char *key);
+
+/* The advice to the kernel that [data, data + size) will be read soon. */
+void zie_weight_file_prefetch (const void *data, gsize size);
+
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (ZieWeightFile, zie_weight_file_free)

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+#include <zie/zie-types.h>
+
+G_BEGIN_DECLS
+
+/* What a device is, at the moment of asking: a plain snapshot, so that tests can invent devices. */
+struct _ZieDevice
+{
+  ZieBackendKind kind;
+  int index;
+  char name[96];             /* "AMD EPYC (2 threads, AVX-512)" */
+  char detail[160];          /* libraries and levels found, for `zimage devices` */
+  guint64 memory_total;      /* bytes of the memory the device computes in */
+  guint64 memory_free;
+  guint32 caps;              /* bits of the backend's own */
+  guint n_threads;
+  double flops_f32, flops_bf16;    /* sustained estimate for large products, operations a second; 0 = cannot */
+  double bytes_per_second;         /* memory bandwidth estimate */
+};
+
+/* Fills DEVICES with at most MAX_DEVICES and returns how many there are.  The best comes first; the reference
+ * backend is always the last.  Any thread. */
+ZIE_API guint zie_list_devices (ZieDevice *devices, guint max_devices);
+
+/* Memory of this machine and of this process, in bytes; 0 where the system does not say. */
+typedef struct
+{
+  guint64 ram_total, ram_available;
+  guint64 process_anonymous, process_resident, process_peak;
+} ZieMemoryUse;
+ZIE_API void zie_query_memory (ZieMemoryUse *use);
+
+G_END_DECLS

@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+#include <zie/zie-types.h>
+
+G_BEGIN_DECLS
+
+typedef struct
+{
+  ZieBackendKind backend;
+  int device_index;
+  int n_threads;             /* 0 = one per core that this process may use */
+  gboolean background;       /* compute threads at lower priority, so that a desktop stays smooth */
+} ZieEngineOptions;
+
+/* One worker thread and any number of waiting jobs.  All functions: any thread. */
+ZIE_API ZieEngine *zie_engine_new (const ZieEngineOptions *options, GError **error);
+ZIE_API ZieEngine *zie_engine_ref (ZieEngine *self);
+ZIE_API void zie_engine_unref (ZieEngine *self);        /* the last one cancels what runs and joins the worker */
+ZIE_API void zie_engine_get_device (ZieEngine *self, ZieDevice *device);
+
+/* The queue that ZieEvents leave by; borrowed.  The consumer frees each event. */
+ZIE_API GAsyncQueue *zie_engine_get_events (ZieEngine *self);
+
+/* WAKE is called on the worker after each push: it must only poke a main loop, never block. */
+typedef void (*ZieWakeFunc) (gpointer user_data);
+ZIE_API void zie_engine_set_wake (ZieEngine *self, ZieWakeFunc wake, gpointer user_data, GDestroyNotify destroy);
+
+/* Validates, plans (PLAN NULL) and queues; REQUEST is copied, MODEL and PLAN are referenced.  Returns the job
+ * (transfer full), or NULL and why it cannot be run. */
+ZIE_API ZieJob *zie_engine_submit (ZieEngine *self, ZieModel *model, const ZieRequest *request,
+                                   ZiePlan *plan, GError **error);
+
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (ZieEngine, zie_engine_unref)
+
+G_END_DECLS

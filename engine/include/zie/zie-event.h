@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+#include <zie/zie-types.h>
+
+G_BEGIN_DECLS
+
+typedef enum
+{
+  ZIE_EVENT_STARTED,     /* the worker took the job */
+  ZIE_EVENT_STAGE,       /* progress inside a stage; conflated */
+  ZIE_EVENT_STEP,        /* a step ended; conflated */
+  ZIE_EVENT_PREVIEW,     /* conflated: only the newest of a job waits in the queue */
+  ZIE_EVENT_TILE,        /* a finished band of the picture; never dropped */
+  ZIE_EVENT_IMAGE,       /* a finished picture; never dropped */
+  ZIE_EVENT_FINISHED,    /* exactly one a job, always its last */
+} ZieEventType;
+
+struct _ZieEvent
+{
+  ZieEventType type;
+  guint64 job_id;
+  gint64 time_us;        /* g_get_monotonic_time() */
+  int image_index;       /* which picture of the request */
+  union
+  {
+    struct { ZieStage stage; double fraction; } stage;
+    struct { int index, total; double seconds, seconds_left; guint64 vram_used, ram_used; } step;
+    struct { int step; ZieImage *image; } preview;
+    struct { int index, total, x, y; ZieImage *image; } tile;
+    struct { guint64 seed; ZieImage *image; double stage_seconds[ZIE_N_STAGES]; ZieRequest *recipe; } image;
+    struct { GError *error; double seconds; guint64 arena_peak, ram_peak; } finished;   /* error NULL = done */
+  };
+};
+
+ZIE_API void zie_event_free (ZieEvent *self);
+
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (ZieEvent, zie_event_free)
+
+G_END_DECLS

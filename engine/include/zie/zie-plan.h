@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+#include <zie/zie-types.h>
+
+G_BEGIN_DECLS
+
+/* What may be used, in bytes; 0 = what is free. */
+typedef struct
+{
+  guint64 vram, ram;
+} ZieBudget;
+
+typedef enum
+{
+  ZIE_PLACEMENT_MAPPED,      /* weights are read from the mapped file */
+  ZIE_PLACEMENT_RESIDENT,    /* weights stay in the device's memory */
+  ZIE_PLACEMENT_STREAMED,
+} ZiePlacement;
+
+typedef struct
+{
+  ZiePlacement placement;
+  guint64 weights;           /* bytes of weights the stage reads */
+  guint64 arena;             /* high-water mark of the job's arena, to the byte */
+  guint64 vram_peak, ram_peak;
+  guint64 bytes_streamed;
+  double flops;
+  double seconds;            /* expected */
+} ZieStagePlan;
+
+/* Pure and quick (< 1 ms): nothing is allocated on the device, no weight is read.  Every number of the plan comes
+ * from running the networks' own code against a counting backend, so plan and execution cannot differ.
+ * Errors: OUT_OF_HOST_MEMORY / OUT_OF_DEVICE_MEMORY when it does not fit, naming the largest sizes that would. */
+ZIE_API ZiePlan *zie_plan_new (ZieModel *model, const ZieDevice *device, const ZieRequest *request,
+                               const ZieBudget *budget, GError **error);
+ZIE_API ZiePlan *zie_plan_ref (ZiePlan *self);
+ZIE_API void zie_plan_unref (ZiePlan *self);
+ZIE_API const ZieStagePlan *zie_plan_get_stage (const ZiePlan *self, ZieStage stage);
+ZIE_API guint64 zie_plan_get_arena_size (const ZiePlan *self);   /* the one arena of the job */
+ZIE_API guint64 zie_plan_get_vram_peak (const ZiePlan *self);
+ZIE_API guint64 zie_plan_get_ram_peak (const ZiePlan *self);     /* anonymous memory, arena included */
+ZIE_API double zie_plan_get_seconds (const ZiePlan *self);       /* of the whole request, all images */
+ZIE_API int zie_plan_get_n_bands (const ZiePlan *self);          /* of the decode */
+ZIE_API char *zie_plan_to_json (const ZiePlan *self);
+ZIE_API char *zie_plan_to_text (const ZiePlan *self);            /* a table for people */
+
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (ZiePlan, zie_plan_unref)
+
+G_END_DECLS

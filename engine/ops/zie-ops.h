@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+#include <zie/zie-types.h>
+
+#include "zie-tensor.h"
+#include "zie-threads.h"
+
+/* What can be computed: a table of functions, filled once by a backend (backend/zie-backend.h).
+ *
+ * Rules for every op.  Shapes were checked when the model was opened and memory was reserved by the plan, so ops
+ * return nothing; debug builds assert.  Activations are ctx->act (f32 on the CPU) unless a comment says otherwise;
+ * sums, statistics and softmax are at least f32.  Outputs must not overlap inputs unless the comment allows it.  An op
+ * takes its own scratch from ctx->arena by zie_op_scratch() and gives it back before it returns.  Work is cut into
+ * slices of at most 50 ms; once *ctx->cancel is set an op returns early and its output is garbage, so the network looks
+ * at zie_op_cancelled() after every block.  Any thread, one at a time for one ctx. */
+
+typedef struct _ZieOps ZieOps;
+typedef struct _ZieOpCtx ZieOpCtx;
+
+/* One op's shape: what cost and scratch are computed from. */
+typedef enum
+{
+  ZIE_OP_LINEAR,         /* m rows, n out, k in */
+  ZIE_OP_ATTENTION,      /* m queries, n keys, k head size, heads */
+  ZIE_OP_CONV,           /* m output pixels, n out, k = in * ksize², w = output width */
+  ZIE_OP_ELEMENTWISE,    /* m rows, n columns: norms, rope, gates …; k = how many tensors are read and written */
+} ZieOpKind;
+
+typedef struct
+{
+  ZieOpKind kind;
+  gint64 m, n, k;
+  gint64 heads;
+  gint64 w, ksize, channels;   /* CONV: output width, kernel side, input channels */
+  gboolean upsample;
+  ZieDtype weight;             /* of LINEAR and CONV */
+} ZieOpShape;
+
+/* Sums up what a forward would do; only the counting backend writes it. */
+typedef struct
+{
+  double flops;                /* of products, attention, convolutions: 2 per multiply-add */
+  double bytes;                /* read and written, weights as stored */
+  double weight_bytes;
+  guint64 n_ops;
+} ZieTally;
+
+struct _ZieOpCtx
+{
+  const ZieOps *ops;
+  ZieArena *arena;
+  ZieThreads *threads;         /* NULL on a device of its own */
+  const gint *cancel;          /* atomic; NULL = never */
+  ZieCompute compute;          /* F32 or BF16, never AUTO: arithmetic of products and convolutions */
+  ZieDtype act;                /* of activations */
+  ZieTally *tally;             /* counting backend only */
+  gpointer backend;            /* the backend's own */
+};
+
+static inline gboolean
+zie_op_cancelled (const ZieOpCtx *ctx)
+{
+  return ctx->cancel != NULL && g_atomic_int_get (ctx->cancel) != 0;
+}
+
+typedef enum { ZIE_UNARY_SILU, ZIE_UNARY_TANH, ZIE_UNARY_ONE_PLUS } ZieUnary;
+typedef enum { ZIE_ROPE_INTERLEAVED, ZIE_ROPE_HALF } ZieRope;
+
+typedef struct
+{
+  ZieWeight weight;            /* [out, in, ksize, ksize] */
+  ZieWeight bias;              /* [out] */
+  int in, out, ksize;          /* ksize 1 or 3 */
+} ZieConv;
+
+/* How conv2d reads and writes. */
+typedef struct
+{
+  int stride;                  /* 1; 2: pads one zero row below and one zero column right only (the encoder's Down) */
+  gboolean upsample;           /* x is read as if each pixel were a 2x2 block (ksize 3, stride 1) */
+  const ZieTensor *gn_scale, *gn_shift;   /* [1, in] f32 or NULL: x is read as silu (x * scale + shift); padding stays 0 */
+  const ZieTensor *residual;   /* added to the result; the output's shape; may be the very tensor y */
+  gint64 row0;                 /* first output row to compute; y holds rows row0 … row0 + y->h - 1 of the output */
+} ZieConvArgs;
+
+struct _ZieOps
+{
+  const char *name;
+
+  /* Bytes of scratch the op with SHAPE takes from the arena (all threads together). */
+  gsize (*scratch) (const ZieOpCtx *ctx, const ZieOpShape *shape);
+
+  /* Host memory to device and back, rows of COLS elements, synchronous.  HOST is f32 or i32 as the tensor's type. */
+  void (*upload) (ZieOpCtx *ctx, ZieTensor *dst, const void *host);
+  void (*download) (ZieOpCtx *ctx, void *host, const ZieTensor *src);
+
+  /* y[m, out] = x[m, in] * w^T + b.  b: vector of out, or NULL. */
+  void (*linear) (ZieOpCtx *ctx, ZieTensor *y, const ZieTensor *x, const ZieWeight *w, const ZieWeight *b);
+
+  /* y[r] = row ids[r] of TABLE; ids is host memory. */
+  void (*gather) (ZieOpCtx *ctx, ZieTensor *y, const ZieWeight *table, const gint32 *ids);
+
+  /* y = x * rsqrt (mean (x²) + eps) * w, times scale[1, cols] (f32) where given.  y may be x. */
+  void (*rms_norm) (ZieOpCtx *ctx, ZieTensor *y, const ZieTensor *x, const ZieWeight *w, const ZieTensor *scale, float eps);
+
+  /* x += gate * rms_norm (y, w, eps); gate[1, cols] (f32) or NULL for 1.  In place on x. */
+  void (*gated_norm_add) (ZieOpCtx *ctx, ZieTensor *x, const ZieTensor *y, const ZieWeight *w, const ZieTensor *gate, float eps);
+
+  /* y = (x - mean) * rsqrt (var + eps) * scale[1, cols]; no weight, no bias (the final layer). y may be x. */
+  void (*layer_norm) (ZieOpCtx *ctx, ZieTensor *y, const ZieTensor *x, const ZieTensor *scale, float eps);
+
+  /* In place on x[rows, heads * head_size]: each head's RMSNorm with w[head_size], then the rotation by
+   * cos, sin [rows, head_size / 2] f32.  INTERLEAVED turns pairs (2i, 2i + 1), HALF pairs (i, i + head_size / 2). */
+  void (*qk_norm_rope) (ZieOpCtx *ctx, ZieTensor *x, const ZieWeight *w, const ZieTensor *cos, const ZieTensor *sin,
+                        int heads, ZieRope rope, float eps);
+
+  /* o = softmax (q k^T * scale [+ causal mask]) v per head; q, o [m, heads * d], k, v [n, kv_heads * d]; query head h
+   * uses key head h / (heads / kv_heads).  Row strides are free, so q, k, v may be columns of one tensor.  The score
+   * matrix is never stored whole. */
+  void (*attention) (ZieOpCtx *ctx, ZieTensor *o, const ZieTensor *q, const ZieTensor *k, const ZieTensor *v,
+                     int heads, int kv_heads, float scale, gboolean causal);
+
+  /* y = silu (gate) * up.  y may be gate. */
+  void (*swiglu) (ZieOpCtx *ctx, ZieTensor *y, const ZieTensor *gate, const ZieTensor *up);
+
+  void (*add) (ZieOpCtx *ctx, ZieTensor *x, const ZieTensor *y);                       /* x += y */
+  void (*unary) (ZieOpCtx *ctx, ZieTensor *y, const ZieTensor *x, ZieUnary kind);      /* y may be x */
+  void (*copy) (ZieOpCtx *ctx, ZieTensor *y, const ZieTensor *x);
+  void (*fill_rows) (ZieOpCtx *ctx, ZieTensor *y, const ZieWeight *row);               /* every row of y = row */
+
+  /* Latent [channels, h, w] f32 to tokens [(h/p) * (w/p), p * p * channels], channel fastest (spec 4.1), and back with
+   * the sign kept.  p = 2. */
+  void (*patchify) (ZieOpCtx *ctx, ZieTensor *y, const ZieTensor *latent, int channels, int h, int w);
+  void (*unpatchify) (ZieOpCtx *ctx, ZieTensor *latent, const ZieTensor *x, int channels, int h, int w);
+
+  /* Latent or picture, planes [channels, h * w] f32, to pixels y[h * w, channels] = x * scale + shift, and back. */
+  void (*planes_to_pixels) (ZieOpCtx *ctx, ZieTensor *y, const ZieTensor *x, float scale, float shift);
+  void (*pixels_to_planes) (ZieOpCtx *ctx, ZieTensor *y, const ZieTensor *x, float scale, float shift);
+
+  /* GroupNorm as one multiply-add a channel: scale = gamma * rstd, shift = beta - mean * scale; [1, channels] f32.
+   * Statistics over the whole of x, biased variance, deterministic. */
+  void (*group_norm) (ZieOpCtx *ctx, ZieTensor *scale, ZieTensor *shift, const ZieTensor *x,
+                      const ZieWeight *gamma, const ZieWeight *beta, int groups, float eps);
+  /* y = x * scale + shift per channel.  y may be x. */
+  void (*affine) (ZieOpCtx *ctx, ZieTensor *y, const ZieTensor *x, const ZieTensor *scale, const ZieTensor *shift);
+
+  void (*conv2d) (ZieOpCtx *ctx, ZieTensor *y, const ZieTensor *x, const ZieConv *conv, const ZieConvArgs *args);
+};
+
+/* The op's scratch from the arena (rewind by a mark taken before). */
+static inline void *
+zie_op_scratch (ZieOpCtx *ctx, const ZieOpShape *shape)
+{
+  return zie_arena_alloc (ctx->arena, ctx->ops->scratch (ctx, shape));
+}
+
+/* Operations and bytes of one op: the one place where cost is computed. */
+void zie_op_cost (const ZieOpShape *shape, ZieDtype act, double *flops, double *bytes);
+
+/* The counting backend: computes nothing, adds each op's cost to ctx->tally and reserves the same scratch as BACKEND's
+ * ops would.  With a counting arena, a network's own forward thus tells its memory and cost. */
+void zie_ops_init_counting (ZieOps *ops, const ZieOps *backend);
