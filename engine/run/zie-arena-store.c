@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#define G_LOG_DOMAIN "zie-run"
+
+#include "zie-arena-store.h"
+
+/* A held block may exceed what is asked for by a quarter and this much: prompts of other lengths change the arena by a
+ * few MB, and those jobs should not pay for fresh pages. */
+#define SLACK ((gsize)64 << 20)
+
+static gboolean
+fits (gsize held, gsize size)
+{
+  return held >= size && held - size <= size / 4 + SLACK;
+}
+
+gsize
+zie_arena_store_get_size (const ZieArenaStore *self)
+{
+  return self->size;
+}
+
+guint8 *
+zie_arena_store_reserve (ZieArenaStore *self, ZieBackend *backend, gsize size, GError **error)
+{
+  if (self->memory != NULL && self->backend == backend && fits (self->size, size))
+    return self->memory;
+
+  zie_arena_store_release (self);
+  if (!(self->memory = backend->funcs->alloc (backend, size, error)))
+    return NULL;
+
+  self->backend = backend;
+  self->size = size;
+  g_debug ("arena reserved size=%" G_GSIZE_FORMAT, size);
+  return self->memory;
+}
+
+void
+zie_arena_store_release (ZieArenaStore *self)
+{
+  if (self->memory != NULL)
+    self->backend->funcs->free (self->backend, self->memory, self->size);
+  self->memory = NULL;
+  self->backend = NULL;
+  self->size = 0;
+}

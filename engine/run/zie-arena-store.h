@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+#include "zie-backend.h"
+
+/* The one block of device memory behind the jobs' arenas, kept from job to job so that the next one of about the same
+ * size starts without page faults.  The worker's thread only, but for zie_arena_store_get_size(). */
+typedef struct
+{
+  guint8 *memory;        /* owned, of backend */
+  _Atomic gsize size;    /* bytes; atomic: the planner reads it from other threads */
+  ZieBackend *backend;   /* borrowed; that of the engine, which outlives the block */
+} ZieArenaStore;
+
+/* At least SIZE bytes aligned to ZIE_ARENA_ALIGN with undefined content, valid until the next call; give exactly SIZE to
+ * zie_arena_init().  What is held is used again when it fits and is not much larger than needed, so that memory in use
+ * stays near the plan's figure.  NULL and OUT_OF_HOST_MEMORY or OUT_OF_DEVICE_MEMORY: nothing is held then. */
+guint8 *zie_arena_store_reserve (ZieArenaStore *self, ZieBackend *backend, gsize size, GError **error);
+void zie_arena_store_release (ZieArenaStore *self);
+/* Bytes held at this moment.  Any thread. */
+gsize zie_arena_store_get_size (const ZieArenaStore *self);

@@ -1,0 +1,388 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#define G_LOG_DOMAIN "zie-engine"
+
+#include "zie-run-private.h"
+
+#include <sys/resource.h>
+
+#include <zie/zie-device.h>
+#include <zie/zie-error.h>
+
+#include "zie-job-private.h"
+
+#define MAX_DEVICES 16
+#define IDLE_US (60 * G_USEC_PER_SEC)
+#define BACKGROUND_NICE 10
+#define MEMORY_SAMPLE_US 10000
+
+struct _ZieEngine
+{
+  gint ref_count;            /* atomic */
+  ZieEngineFuncs funcs;
+  ZieDevice device;          /* as found at the start; memory_free is asked again when needed */
+  gboolean background;
+
+  ZieThreads *threads;       /* owned */
+  ZieBackend *backend;       /* owned; the worker's while it lives */
+  ZieArenaStore arena;       /* the worker's */
+  ZiePipelineCache cache;    /* the worker's */
+
+  GThread *worker;
+  GAsyncQueue *jobs;         /* owned; of ZieJob (transfer full), then the engine itself: the end */
+  ZieEventSink events;       /* pushed by the worker alone */
+
+  GMutex lock;               /* of what follows */
+  guint64 last_id;
+  GQueue unfinished;         /* of ZieJob, borrowed from jobs and from the worker */
+  ZieWakeFunc wake;
+  gpointer wake_data;
+  GDestroyNotify wake_destroy;
+};
+
+/* The worker's view of the job it runs. */
+typedef struct
+{
+  ZieEngine *engine;
+  ZieJob *job;
+  guint64 ram_peak;
+  gint64 sampled_us;
+} Run;
+
+static void
+send_event (ZieEngine *self, guint64 job_id, ZieEvent *event)
+{
+  event->job_id = job_id;
+  event->time_us = g_get_monotonic_time ();
+  zie_event_sink_push (&self->events, event);
+
+  g_mutex_lock (&self->lock);
+  if (self->wake != NULL)
+    self->wake (self->wake_data);
+  g_mutex_unlock (&self->lock);
+}
+
+static guint64
+sample_memory (Run *run)
+{
+  ZieMemoryUse use = { 0 };
+
+  zie_query_memory (&use);
+  run->ram_peak = MAX (run->ram_peak, use.process_anonymous);
+  run->sampled_us = g_get_monotonic_time ();
+  return use.process_anonymous;
+}
+
+static void
+on_pipeline_event (gpointer data, ZieEvent *event)
+{
+  Run *run = data;
+
+  if (event->type == ZIE_EVENT_STEP)
+    {
+      guint64 used = sample_memory (run);
+
+      if (event->step.ram_used == 0)
+        event->step.ram_used = used;
+    }
+  else if (g_get_monotonic_time () - run->sampled_us >= MEMORY_SAMPLE_US)
+    sample_memory (run);
+
+  send_event (run->engine, run->job->id, event);
+}
+
+/* Runs JOB; NULL = done.  A job that was cancelled before its turn is not started; what fails after a cancel fails
+ * because of it (ops leave garbage then), so it counts as cancelled. */
+static GError *
+run_job (ZieEngine *self, Run *run, guint64 *arena_peak)
+{
+  ZieJob *job = run->job;
+  ZiePipeline pipeline = {
+    .backend = self->backend,
+    .model = job->model,
+    .plan = job->plan,
+    .request = &job->request,
+    .cancel = &job->cancelled,
+    .emit = on_pipeline_event,
+    .emit_data = run,
+    .arena = &self->arena,
+    .cache = &self->cache,
+  };
+  g_autoptr(GError) error = NULL;
+  gboolean is_done;
+
+  if (zie_job_is_cancelled (job))
+    return g_error_new (ZIE_ERROR, ZIE_ERROR_CANCELLED, "the job was cancelled before it began");
+
+  send_event (self, job->id, zie_event_new_started ());
+  is_done = self->funcs.run (&pipeline, &error);
+  *arena_peak = pipeline.arena_peak;
+  if (is_done)
+    return NULL;
+
+  if (zie_job_is_cancelled (job) && !g_error_matches (error, ZIE_ERROR, ZIE_ERROR_CANCELLED))
+    {
+      g_debug ("job=%" G_GUINT64_FORMAT " failed while being cancelled: %s", job->id, error ? error->message : "no reason");
+      return g_error_new (ZIE_ERROR, ZIE_ERROR_CANCELLED, "the job was cancelled");
+    }
+  if (error == NULL)
+    return g_error_new (ZIE_ERROR, ZIE_ERROR_FAILED, "the pipeline failed without saying why");
+
+  return g_steal_pointer (&error);
+}
+
+/* From the queue to FINISHED.  The job leaves the list of those that the last unref cancels before anyone learns
+ * of its end. */
+static void
+take_job (ZieEngine *self, ZieJob *job /* transfer full */)
+{
+  Run run = { .engine = self, .job = job };
+  gint64 start = g_get_monotonic_time ();
+  guint64 arena_peak = 0;
+  GError *error;
+  double seconds;
+
+  sample_memory (&run);
+  error = run_job (self, &run, &arena_peak);
+  sample_memory (&run);
+  seconds = (double)(g_get_monotonic_time () - start) / G_USEC_PER_SEC;
+  g_debug ("job=%" G_GUINT64_FORMAT " end=%s seconds=%.3f arena_peak=%" G_GUINT64_FORMAT, job->id,
+           error == NULL ? "done" : error->message, seconds, arena_peak);
+
+  zie_job_release_inputs (job);
+
+  g_mutex_lock (&self->lock);
+  g_queue_remove (&self->unfinished, job);
+  g_mutex_unlock (&self->lock);
+
+  send_event (self, job->id, zie_event_new_finished (error, seconds, arena_peak, run.ram_peak));
+  zie_job_set_finished (job);
+  zie_job_unref (job);
+}
+
+static void
+drop_cache (ZieEngine *self)
+{
+  if (self->cache.free != NULL)
+    self->cache.free (self->cache.data);
+  self->cache = (ZiePipelineCache) { NULL, NULL };
+}
+
+/* The next job or the end; memory goes back to the system after a long wait. */
+static gpointer
+next_item (ZieEngine *self)
+{
+  gpointer item = g_async_queue_timeout_pop (self->jobs, (guint64)self->funcs.idle_us);
+
+  if (item == NULL)
+    {
+      g_debug ("idle: arena=%" G_GSIZE_FORMAT " released", zie_arena_store_get_size (&self->arena));
+      zie_arena_store_release (&self->arena);
+      drop_cache (self);
+      item = g_async_queue_pop (self->jobs);
+    }
+
+  return item;
+}
+
+static gpointer
+worker_main (gpointer data)
+{
+  ZieEngine *self = data;
+  gpointer item;
+
+  /* On Linux this lowers the calling thread alone; the pool's threads do the same for themselves.  Not allowed or not
+   * known: then the desktop shares the cores evenly, which is no error. */
+  if (self->background && setpriority (PRIO_PROCESS, 0, BACKGROUND_NICE) != 0)
+    g_debug ("the worker keeps its priority");
+
+  while ((item = next_item (self)) != self)
+    take_job (self, item);
+
+  drop_cache (self);
+  zie_arena_store_release (&self->arena);
+  return NULL;
+}
+
+/* Facts of the device that was opened; of a backend that the list does not have, its kind alone. */
+static void
+find_device (ZieDevice *device, ZieBackendKind kind, int index)
+{
+  ZieDevice devices[MAX_DEVICES];
+  guint n = zie_list_devices (devices, MAX_DEVICES);
+
+  for (guint i = 0; i < n; i++)
+    if (devices[i].kind == kind && devices[i].index == index)
+      {
+        *device = devices[i];
+        return;
+      }
+
+  *device = (ZieDevice) { .kind = kind, .index = index };
+  g_strlcpy (device->name, zie_backend_kind_name (kind), sizeof device->name);
+}
+
+static void
+engine_free (ZieEngine *self)
+{
+  if (self->wake_destroy != NULL)
+    self->wake_destroy (self->wake_data);
+
+  g_clear_pointer (&self->backend, zie_backend_free);
+  g_clear_pointer (&self->threads, zie_threads_free);
+  g_clear_pointer (&self->jobs, g_async_queue_unref);
+  zie_event_sink_clear (&self->events);
+  g_mutex_clear (&self->lock);
+  g_free (self);
+}
+
+ZieEngine *
+zie_engine_new_with_funcs (const ZieEngineOptions *options, const ZieEngineFuncs *funcs, GError **error)
+{
+  const ZieEngineOptions defaults = { .backend = ZIE_BACKEND_AUTO };
+  ZieEngine *self = g_new0 (ZieEngine, 1);
+
+  if (options == NULL)
+    options = &defaults;
+
+  self->ref_count = 1;
+  self->funcs = *funcs;
+  self->background = options->background;
+  self->jobs = g_async_queue_new ();
+  zie_event_sink_init (&self->events);
+  g_mutex_init (&self->lock);
+  g_queue_init (&self->unfinished);
+
+  self->threads = zie_threads_new ((guint)MAX (options->n_threads, 0), options->background);
+  if (!(self->backend = funcs->open_backend (options->backend, options->device_index, self->threads, error)))
+    {
+      engine_free (self);
+      return NULL;
+    }
+
+  find_device (&self->device, self->backend->funcs->kind, options->device_index);
+  self->device.n_threads = zie_threads_get_n (self->threads);
+  self->worker = g_thread_new ("zie-worker", worker_main, self);
+  return self;
+}
+
+/* OPTIONS NULL: the defaults.  Errors: BACKEND_UNAVAILABLE. */
+ZieEngine *
+zie_engine_new (const ZieEngineOptions *options, GError **error)
+{
+  static const ZieEngineFuncs funcs = { zie_backend_open, zie_pipeline_run, IDLE_US };
+
+  return zie_engine_new_with_funcs (options, &funcs, error);
+}
+
+ZieEngine *
+zie_engine_ref (ZieEngine *self)
+{
+  g_return_val_if_fail (self != NULL, NULL);
+
+  g_atomic_int_inc (&self->ref_count);
+  return self;
+}
+
+/* The last one returns when the worker has ended, after at most one slice of work: every job has had its FINISHED by
+ * then, to be read by whoever holds a reference to the event queue.  Not from the wake function. */
+void
+zie_engine_unref (ZieEngine *self)
+{
+  g_return_if_fail (self != NULL);
+
+  if (!g_atomic_int_dec_and_test (&self->ref_count))
+    return;
+
+  g_assert (g_thread_self () != self->worker);
+
+  g_mutex_lock (&self->lock);
+  for (GList *l = self->unfinished.head; l != NULL; l = l->next)
+    zie_job_cancel (l->data);
+  g_mutex_unlock (&self->lock);
+
+  g_async_queue_push (self->jobs, self);
+  g_thread_join (self->worker);
+  engine_free (self);
+}
+
+/* A snapshot for plans: memory that the engine holds for its next job counts as free. */
+void
+zie_engine_get_device (ZieEngine *self, ZieDevice *device)
+{
+  g_return_if_fail (self != NULL);
+  g_return_if_fail (device != NULL);
+
+  find_device (device, self->device.kind, self->device.index);
+  device->n_threads = self->device.n_threads;
+  device->memory_free = MIN (device->memory_free + zie_arena_store_get_size (&self->arena), device->memory_total);
+}
+
+GAsyncQueue *
+zie_engine_get_events (ZieEngine *self)
+{
+  g_return_val_if_fail (self != NULL, NULL);
+
+  return self->events.queue;
+}
+
+/* Once it returns, the function set before runs no more and its DESTROY has been called.  Not from a wake function. */
+void
+zie_engine_set_wake (ZieEngine *self, ZieWakeFunc wake, gpointer user_data, GDestroyNotify destroy)
+{
+  GDestroyNotify old_destroy;
+  gpointer old_data;
+
+  g_return_if_fail (self != NULL);
+
+  g_mutex_lock (&self->lock);
+  old_destroy = self->wake_destroy;
+  old_data = self->wake_data;
+  self->wake = wake;
+  self->wake_data = user_data;
+  self->wake_destroy = destroy;
+  g_mutex_unlock (&self->lock);
+
+  if (old_destroy != NULL)
+    old_destroy (old_data);
+}
+
+ZieJob *
+zie_engine_enqueue (ZieEngine *self, ZieModel *model, const ZieRequest *request, ZiePlan *plan)
+{
+  ZieJob *job;
+
+  /* Number and place in the queue are given together, so that jobs run in the order of their ids. */
+  g_mutex_lock (&self->lock);
+  job = zie_job_new (++self->last_id, model, request, plan);
+  g_queue_push_tail (&self->unfinished, job);
+  g_async_queue_push (self->jobs, zie_job_ref (job));
+  g_mutex_unlock (&self->lock);
+
+  return job;
+}
+
+/* A PLAN that is given must have been made for this model, this request and this engine's device. */
+ZieJob *
+zie_engine_submit (ZieEngine *self, ZieModel *model, const ZieRequest *request, ZiePlan *plan, GError **error)
+{
+  g_autoptr(ZiePlan) own_plan = NULL;
+
+  g_return_val_if_fail (self != NULL, NULL);
+  g_return_val_if_fail (model != NULL, NULL);
+  g_return_val_if_fail (request != NULL, NULL);
+
+  if (!zie_request_validate (request, model, error))
+    return NULL;
+
+  if (plan == NULL)
+    {
+      ZieDevice device;
+
+      zie_engine_get_device (self, &device);
+      if (!(own_plan = zie_plan_new (model, &device, request, NULL, error)))
+        return NULL;
+      plan = own_plan;
+    }
+
+  return zie_engine_enqueue (self, model, request, plan);
+}
