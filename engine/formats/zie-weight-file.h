@@ -11,7 +11,7 @@ typedef struct
   const char *name;          /* as in the file */
   ZieDtype dtype;
   const char *dtype_name;    /* the file's word for it, also where dtype is OTHER */
-  int n_dims;
+  int n_dims;                /* more than 4: the first four are in dims, and dtype is OTHER */
   gint64 dims[4];            /* slowest first, as the model's text writes shapes (GGUF's order is reversed here) */
   const guint8 *data;        /* in the mapping, maybe unaligned */
   gsize size;                /* bytes */
@@ -21,7 +21,10 @@ typedef struct
 /* A set of mapped files seen as one table of tensors: a safetensors file, a sharded set by its index, or a GGUF. */
 typedef struct _ZieWeightFile ZieWeightFile;
 
-/* PATH: *.safetensors, *.safetensors.index.json or *.gguf; content decides.  Maps, checks every offset, reads no data. */
+/* PATH: *.safetensors, *.safetensors.index.json or *.gguf; content decides.  Maps, checks every offset, reads no data.
+ * A sharded set holds the tensors that its index names.  Immutable afterwards: any thread.
+ * Errors: FILE_NOT_FOUND, FILE_CORRUPT, TENSOR_MISSING (not in the shard that the index names), MODEL_UNSUPPORTED (a
+ * split GGUF, another version), FAILED (system). */
 ZieWeightFile *zie_weight_file_open (const char *path, GError **error);
 
 /* The weights of a component folder: STEM.safetensors.index.json, STEM.safetensors, STEM.gguf or the folder's only
@@ -34,7 +37,8 @@ const ZieTensorInfo *zie_weight_file_get (const ZieWeightFile *self, guint index
 const char *zie_weight_file_get_path (const ZieWeightFile *self);
 /* "safetensors", "sharded safetensors" or "GGUF". */
 const char *zie_weight_file_get_form (const ZieWeightFile *self);
-/* A GGUF's metadata value as text, NULL when absent (or not GGUF).  Free with g_free(). */
+/* A metadata value as text: a GGUF's (arrays as [a, b, …]), or a string of a safetensors file's __metadata__.  NULL
+ * when absent.  Free with g_free(). */
 char *zie_weight_file_get_meta (const ZieWeightFile *self, const char *key);
 
 /* The advice to the kernel that [data, data + size) will be read soon. */

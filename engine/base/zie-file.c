@@ -1,0 +1,233 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#define G_LOG_DOMAIN "zie-base"
+
+#include "zie-file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+int
+zie_file_open (const char *path, guint64 *size, GError **error)
+{
+  struct stat st;
+  int fd = open (path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);    /* NONBLOCK: a FIFO must not hold us */
+
+  if (fd < 0 || fstat (fd, &st) < 0)
+    {
+      int saved = errno;
+      g_set_error (error, ZIE_ERROR,
+                   saved == ENOENT || saved == ENOTDIR ? ZIE_ERROR_FILE_NOT_FOUND : ZIE_ERROR_FAILED,
+                   "%s: cannot be opened: %s", path, g_strerror (saved));
+    }
+  else if (!S_ISREG (st.st_mode))
+    g_set_error (error, ZIE_ERROR, ZIE_ERROR_FILE_NOT_FOUND, "%s: is %s, expected a file", path,
+                 S_ISDIR (st.st_mode) ? "a folder" : "not a regular file");
+  else
+    {
+      *size = (guint64)st.st_size;
+      return fd;
+    }
+
+  if (fd >= 0)
+    close (fd);
+  return -1;
+}
+
+GMappedFile *
+zie_file_map (const char *path, GError **error)
+{
+  g_autoptr(GError) local = NULL;
+  GMappedFile *map;
+  guint64 size;
+  int fd = zie_file_open (path, &size, error);
+
+  if (fd < 0)
+    return NULL;
+
+  map = g_mapped_file_new_from_fd (fd, FALSE, &local);
+  close (fd);
+  if (map == NULL)
+    g_set_error (error, ZIE_ERROR, ZIE_ERROR_FAILED, "%s: cannot be mapped: %s", path, local->message);
+
+  return map;
+}
+
+char *
+zie_file_read (const char *path, gsize max_size, gsize *length, GError **error)
+{
+  g_autofree char *text = NULL;
+  guint64 size;
+  gsize have = 0;
+  int fd = zie_file_open (path, &size, error);
+
+  if (fd < 0)
+    return NULL;
+
+  if (size > max_size)
+    {
+      g_set_error (error, ZIE_ERROR, ZIE_ERROR_FILE_CORRUPT,
+                   "%s: has %" G_GUINT64_FORMAT " bytes, expected at most %" G_GSIZE_FORMAT, path, size, max_size);
+      close (fd);
+      return NULL;
+    }
+
+  text = g_malloc (size + 1);
+  while (have < size)
+    {
+      gssize n = read (fd, text + have, size - have);
+
+      if (n < 0 && errno == EINTR)
+        continue;
+      if (n < 0)
+        {
+          g_set_error (error, ZIE_ERROR, ZIE_ERROR_FAILED, "%s: cannot be read: %s", path, g_strerror (errno));
+          close (fd);
+          return NULL;
+        }
+      if (n == 0)      /* it shrank while we read: what is there is what is there */
+        break;
+      have += (gsize)n;
+    }
+
+  close (fd);
+  text[have] = '\0';
+  *length = have;
+  return g_steal_pointer (&text);
+}
+
+static gboolean
+set_write_error (GError **error, const char *path, int saved)
+{
+  g_set_error (error, ZIE_ERROR, ZIE_ERROR_WRITE, "%s: cannot be written: %s", path, g_strerror (saved));
+  return FALSE;
+}
+
+/* A name beside PATH that nobody uses; hidden, so that file managers do not show it in passing. */
+static char *
+make_temp_path (const char *path)
+{
+  g_autofree char *folder = g_path_get_dirname (path);
+  g_autofree char *name = g_strdup_printf (".zimage-%08x%08x.tmp", g_random_int (), g_random_int ());
+
+  return g_build_filename (folder, name, NULL);
+}
+
+gboolean
+zie_new_file_open (ZieNewFile *self, const char *path, GError **error)
+{
+  g_autofree char *folder = g_path_get_dirname (path);
+  struct stat st;
+
+  zie_new_file_clear (self);
+
+  /* A rename would replace a device (/dev/null!) and fail on a folder after all the work. */
+  if (stat (path, &st) == 0 && !S_ISREG (st.st_mode))
+    {
+      g_set_error (error, ZIE_ERROR, ZIE_ERROR_WRITE, "%s: cannot be written: %s, expected a file name", path,
+                   S_ISDIR (st.st_mode) ? "it is a folder" : "it is not a regular file");
+      return FALSE;
+    }
+
+#ifdef O_TMPFILE
+  self->fd = open (folder, O_TMPFILE | O_WRONLY | O_CLOEXEC, 0666);
+#endif
+  for (int i = 0; self->fd < 0 && i < 16; i++)
+    {
+      g_autofree char *temp_path = make_temp_path (path);
+
+      self->fd = open (temp_path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+      if (self->fd >= 0)
+        self->temp_path = g_steal_pointer (&temp_path);
+      else if (errno != EEXIST)
+        break;
+    }
+
+  if (self->fd < 0)
+    return set_write_error (error, path, errno);
+
+  self->path = g_strdup (path);
+  return TRUE;
+}
+
+gboolean
+zie_new_file_write (ZieNewFile *self, const void *data, gsize size, GError **error)
+{
+  const char *p = data;
+
+  g_return_val_if_fail (self->fd >= 0, FALSE);
+
+  while (size > 0)
+    {
+      gssize n = write (self->fd, p, MIN (size, (gsize)1 << 30));
+
+      if (n < 0 && errno == EINTR)
+        continue;
+      if (n < 0)
+        return set_write_error (error, self->path, errno);
+      p += n;
+      size -= (gsize)n;
+    }
+
+  return TRUE;
+}
+
+/* Gives a nameless file its temporary name: link() cannot replace a file, rename() can. */
+static gboolean
+name_temp_file (ZieNewFile *self, GError **error)
+{
+  g_autofree char *fd_path = g_strdup_printf ("/proc/self/fd/%d", self->fd);
+
+  for (int i = 0; i < 16; i++)
+    {
+      g_autofree char *temp_path = make_temp_path (self->path);
+
+      if (linkat (AT_FDCWD, fd_path, AT_FDCWD, temp_path, AT_SYMLINK_FOLLOW) == 0)
+        {
+          self->temp_path = g_steal_pointer (&temp_path);
+          return TRUE;
+        }
+      if (errno != EEXIST)
+        break;
+    }
+
+  return set_write_error (error, self->path, errno);
+}
+
+gboolean
+zie_new_file_commit (ZieNewFile *self, GError **error)
+{
+  int fd;
+
+  g_return_val_if_fail (self->fd >= 0, FALSE);
+
+  if (self->temp_path == NULL && !name_temp_file (self, error))
+    return FALSE;
+
+  fd = self->fd;
+  self->fd = -1;
+  if (close (fd) < 0 && errno != EINTR)      /* network file systems report a full disk here */
+    return set_write_error (error, self->path, errno);
+
+  if (rename (self->temp_path, self->path) < 0)
+    return set_write_error (error, self->path, errno);
+
+  g_clear_pointer (&self->temp_path, g_free);
+  return TRUE;
+}
+
+void
+zie_new_file_clear (ZieNewFile *self)
+{
+  if (self->fd >= 0)
+    close (self->fd);
+  if (self->temp_path != NULL)
+    unlink (self->temp_path);
+
+  self->fd = -1;
+  g_clear_pointer (&self->temp_path, g_free);
+  g_clear_pointer (&self->path, g_free);
+}

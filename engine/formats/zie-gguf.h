@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+#include "zie-weight-file.h"
+
+/* One GGUF file, version 2 or 3 (spec 1.5), mapped.  Immutable after opening: any thread. */
+typedef struct _ZieGguf ZieGguf;
+
+/* Maps the file and checks its whole header: every key, name, type, shape and byte range; reads no tensor's data.
+ * F32, F16, BF16, Q8_0 and I32 are ours; other ggml types are listed as ZIE_DTYPE_OTHER with their name and number.
+ * Shapes are reversed to slowest first.
+ * Errors: FILE_NOT_FOUND, FILE_CORRUPT, MODEL_UNSUPPORTED (another version, big-endian, split), FAILED (system). */
+ZieGguf *zie_gguf_open (const char *path, GError **error);
+void zie_gguf_free (ZieGguf *self);
+guint zie_gguf_get_n (const ZieGguf *self);
+const ZieTensorInfo *zie_gguf_get (const ZieGguf *self, guint index);      /* in the order of the data */
+
+/* A metadata value as text: numbers as written in C, strings as they are, arrays as [a, b, …] (the first
+ * ZIE_GGUF_META_ITEMS items, strings quoted).  NULL when absent.  Free with g_free(). */
+#define ZIE_GGUF_META_ITEMS 64
+char *zie_gguf_get_meta (const ZieGguf *self, const char *key);
+
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (ZieGguf, zie_gguf_free)
