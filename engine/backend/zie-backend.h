@@ -38,7 +38,8 @@ void zie_backend_free (ZieBackend *self);
 gboolean zie_backend_get_plan_ops (ZieBackendKind kind, ZieOps *ops, ZieDtype *act, ZieCompute *best_compute);
 
 /* Fill a context for ops of SELF.  COMPUTE AUTO becomes best_compute. */
-void zie_backend_init_ctx (ZieBackend *self, ZieOpCtx *ctx, ZieArena *arena, ZieCompute compute, const gint *cancel);
+void zie_backend_init_ctx (ZieBackend *self, ZieOpCtx *ctx, ZieArena *arena, ZieArena *host, ZieCompute compute,
+                           const gint *cancel);
 
 /* Complete tables (backend/ref, backend/cpu). */
 void zie_ops_init_ref (ZieOps *ops);                    /* slow: the specification of every op */

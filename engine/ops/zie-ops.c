@@ -2,3 +2,230 @@
 #define G_LOG_DOMAIN "zie-ops"
 
 #include "zie-ops.h"
+
+#include "zie-op-shape.h"
+
+double
+zie_op_weight_bytes (const ZieOpShape *shape)
+{
+  if (shape->kind != ZIE_OP_LINEAR && shape->kind != ZIE_OP_CONV)
+    return 0;
+  return (double)shape->n * (double)zie_dtype_row_size (shape->weight, shape->k);
+}
+
+void
+zie_op_cost (const ZieOpShape *shape, ZieDtype act, double *flops, double *bytes)
+{
+  double m = (double)shape->m, n = (double)shape->n, k = (double)shape->k;
+  double heads = (double)shape->heads, kv_heads = (double)shape->kv_heads;
+  double pairs, in_pixels, numbers = 0;
+
+  *flops = 0;
+  switch (shape->kind)
+    {
+    case ZIE_OP_LINEAR:
+      *flops = 2 * m * n * k;
+      numbers = m * k + m * n;
+      break;
+
+    case ZIE_OP_ATTENTION:
+      pairs = shape->causal ? m * (m + 1) / 2 : m * n;
+      *flops = 4 * pairs * k * heads;
+      numbers = 2 * m * k * heads + 2 * n * k * kv_heads;
+      break;
+
+    case ZIE_OP_CONV:
+      in_pixels = shape->upsample ? m / 4 : m * (double)(shape->stride * shape->stride);
+      *flops = 2 * m * n * k;
+      numbers = in_pixels * (double)shape->channels + m * n * (shape->has_residual ? 2 : 1);
+      break;
+
+    case ZIE_OP_GROUP_NORM:
+      numbers = m * n;
+      break;
+
+    case ZIE_OP_ELEMENTWISE:
+      numbers = m * n * k;
+      break;
+    }
+  *bytes = numbers * (double)zie_dtype_row_size (act, 1) + zie_op_weight_bytes (shape);
+}
+
+/* The counting backend: each op says its shape, and count() does the rest. */
+
+static void
+count (ZieOpCtx *ctx, ZieOpShape shape)
+{
+  ZieMark mark = zie_arena_mark (ctx->arena);
+  double flops, bytes;
+
+  zie_op_scratch (ctx, &shape);
+  zie_arena_rewind (ctx->arena, mark);
+
+  if (ctx->tally == NULL)
+    return;
+  zie_op_cost (&shape, ctx->act, &flops, &bytes);
+  ctx->tally->flops += flops;
+  ctx->tally->bytes += bytes;
+  ctx->tally->weight_bytes += zie_op_weight_bytes (&shape);
+  ctx->tally->n_ops++;
+}
+
+static void
+count_upload (ZieOpCtx *ctx, ZieTensor *dst, const void *host)
+{
+  count (ctx, zie_op_shape_elementwise (dst->rows, dst->cols, 2));
+}
+
+static void
+count_download (ZieOpCtx *ctx, void *host, const ZieTensor *src)
+{
+  count (ctx, zie_op_shape_elementwise (src->rows, src->cols, 2));
+}
+
+static void
+count_linear (ZieOpCtx *ctx, ZieTensor *y, const ZieTensor *x, const ZieWeight *w, const ZieWeight *b)
+{
+  count (ctx, zie_op_shape_linear (y, x, w, b));
+}
+
+static void
+count_gather (ZieOpCtx *ctx, ZieTensor *y, const ZieWeight *table, const gint32 *ids)
+{
+  count (ctx, zie_op_shape_gather (y, table));
+}
+
+static void
+count_rms_norm (ZieOpCtx *ctx, ZieTensor *y, const ZieTensor *x, const ZieWeight *w, const ZieTensor *scale, float eps)
+{
+  count (ctx, zie_op_shape_rms_norm (y, x, w, scale));
+}
+
+static void
+count_gated_norm_add (ZieOpCtx *ctx, ZieTensor *x, const ZieTensor *y, const ZieWeight *w, const ZieTensor *gate, float eps)
+{
+  count (ctx, zie_op_shape_gated_norm_add (x, y, w, gate));
+}
+
+static void
+count_layer_norm (ZieOpCtx *ctx, ZieTensor *y, const ZieTensor *x, const ZieTensor *scale, float eps)
+{
+  count (ctx, zie_op_shape_layer_norm (y, x, scale));
+}
+
+static void
+count_qk_norm_rope (ZieOpCtx *ctx, ZieTensor *x, const ZieWeight *w, const ZieTensor *cos, const ZieTensor *sin, int heads,
+                    ZieRope rope, float eps)
+{
+  count (ctx, zie_op_shape_qk_norm_rope (x, w, cos, sin, heads));
+}
+
+static void
+count_attention (ZieOpCtx *ctx, ZieTensor *o, const ZieTensor *q, const ZieTensor *k, const ZieTensor *v, int heads,
+                 int kv_heads, float scale, gboolean causal)
+{
+  count (ctx, zie_op_shape_attention (o, q, k, v, heads, kv_heads, causal));
+}
+
+static void
+count_swiglu (ZieOpCtx *ctx, ZieTensor *y, const ZieTensor *gate, const ZieTensor *up)
+{
+  count (ctx, zie_op_shape_swiglu (y, gate, up));
+}
+
+static void
+count_add (ZieOpCtx *ctx, ZieTensor *x, const ZieTensor *y)
+{
+  count (ctx, zie_op_shape_add (x, y));
+}
+
+static void
+count_unary (ZieOpCtx *ctx, ZieTensor *y, const ZieTensor *x, ZieUnary kind)
+{
+  count (ctx, zie_op_shape_map (y, x));
+}
+
+static void
+count_copy (ZieOpCtx *ctx, ZieTensor *y, const ZieTensor *x)
+{
+  count (ctx, zie_op_shape_map (y, x));
+}
+
+static void
+count_fill_rows (ZieOpCtx *ctx, ZieTensor *y, const ZieWeight *row)
+{
+  count (ctx, zie_op_shape_fill_rows (y, row));
+}
+
+static void
+count_patchify (ZieOpCtx *ctx, ZieTensor *y, const ZieTensor *latent, int channels, int h, int w)
+{
+  count (ctx, zie_op_shape_patchify (y, latent, channels, h, w));
+}
+
+static void
+count_unpatchify (ZieOpCtx *ctx, ZieTensor *latent, const ZieTensor *x, int channels, int h, int w)
+{
+  count (ctx, zie_op_shape_patchify (x, latent, channels, h, w));
+}
+
+static void
+count_planes_to_pixels (ZieOpCtx *ctx, ZieTensor *y, const ZieTensor *x, float scale, float shift)
+{
+  count (ctx, zie_op_shape_planes (y, x));
+}
+
+static void
+count_pixels_to_planes (ZieOpCtx *ctx, ZieTensor *y, const ZieTensor *x, float scale, float shift)
+{
+  count (ctx, zie_op_shape_planes (x, y));
+}
+
+static void
+count_group_norm (ZieOpCtx *ctx, ZieTensor *scale, ZieTensor *shift, const ZieTensor *x, const ZieWeight *gamma,
+                  const ZieWeight *beta, int groups, float eps)
+{
+  count (ctx, zie_op_shape_group_norm (scale, shift, x, gamma, beta, groups));
+}
+
+static void
+count_affine (ZieOpCtx *ctx, ZieTensor *y, const ZieTensor *x, const ZieTensor *scale, const ZieTensor *shift)
+{
+  count (ctx, zie_op_shape_affine (y, x, scale, shift));
+}
+
+static void
+count_conv2d (ZieOpCtx *ctx, ZieTensor *y, const ZieTensor *x, const ZieConv *conv, const ZieConvArgs *args)
+{
+  count (ctx, zie_op_shape_conv (y, x, conv, args));
+}
+
+void
+zie_ops_init_counting (ZieOps *ops, const ZieOps *backend)
+{
+  *ops = (ZieOps) {
+    .name = "counting",
+    .scratch = backend->scratch,
+    .upload = count_upload,
+    .download = count_download,
+    .linear = count_linear,
+    .gather = count_gather,
+    .rms_norm = count_rms_norm,
+    .gated_norm_add = count_gated_norm_add,
+    .layer_norm = count_layer_norm,
+    .qk_norm_rope = count_qk_norm_rope,
+    .attention = count_attention,
+    .swiglu = count_swiglu,
+    .add = count_add,
+    .unary = count_unary,
+    .copy = count_copy,
+    .fill_rows = count_fill_rows,
+    .patchify = count_patchify,
+    .unpatchify = count_unpatchify,
+    .planes_to_pixels = count_planes_to_pixels,
+    .pixels_to_planes = count_pixels_to_planes,
+    .group_norm = count_group_norm,
+    .affine = count_affine,
+    .conv2d = count_conv2d,
+  };
+}

@@ -22,8 +22,9 @@ typedef struct _ZieOpCtx ZieOpCtx;
 typedef enum
 {
   ZIE_OP_LINEAR,         /* m rows, n out, k in */
-  ZIE_OP_ATTENTION,      /* m queries, n keys, k head size, heads */
+  ZIE_OP_ATTENTION,      /* m queries, n keys, k head size, heads, kv_heads, causal */
   ZIE_OP_CONV,           /* m output pixels, n out, k = in * ksize², w = output width */
+  ZIE_OP_GROUP_NORM,     /* m pixels, n channels, k groups */
   ZIE_OP_ELEMENTWISE,    /* m rows, n columns: norms, rope, gates …; k = how many tensors are read and written */
 } ZieOpKind;
 
@@ -31,9 +32,11 @@ typedef struct
 {
   ZieOpKind kind;
   gint64 m, n, k;
-  gint64 heads;
+  gint64 heads, kv_heads;
+  gboolean causal;
   gint64 w, ksize, channels;   /* CONV: output width, kernel side, input channels */
-  gboolean upsample;
+  gint64 stride;
+  gboolean upsample, has_norm, has_residual;   /* CONV: ZieConvArgs' upsample, gn_scale, residual */
   ZieDtype weight;             /* of LINEAR and CONV */
 } ZieOpShape;
 
@@ -49,8 +52,10 @@ typedef struct
 struct _ZieOpCtx
 {
   const ZieOps *ops;
-  ZieArena *arena;
-  ZieThreads *threads;         /* NULL on a device of its own */
+  ZieArena *arena;             /* device memory */
+  ZieArena *host;              /* host memory: staging of uploads, latents, tables */
+  ZieThreads *threads;         /* NULL on a device of its own and in a plan */
+  guint n_threads;             /* how many work at once (1 or more): scratch depends on it, so a plan sets it too */
   const gint *cancel;          /* atomic; NULL = never */
   ZieCompute compute;          /* F32 or BF16, never AUTO: arithmetic of products and convolutions */
   ZieDtype act;                /* of activations */
@@ -80,7 +85,7 @@ typedef struct
   int stride;                  /* 1; 2: pads one zero row below and one zero column right only (the encoder's Down) */
   gboolean upsample;           /* x is read as if each pixel were a 2x2 block (ksize 3, stride 1) */
   const ZieTensor *gn_scale, *gn_shift;   /* [1, in] f32 or NULL: x is read as silu (x * scale + shift); padding stays 0 */
-  const ZieTensor *residual;   /* added to the result; the output's shape; may be the very tensor y */
+  const ZieTensor *residual;   /* added to the result; the rows of y (so row0 is its first); may be the very tensor y */
   gint64 row0;                 /* first output row to compute; y holds rows row0 … row0 + y->h - 1 of the output */
 } ZieConvArgs;
 
@@ -148,7 +153,8 @@ struct _ZieOps
   void (*conv2d) (ZieOpCtx *ctx, ZieTensor *y, const ZieTensor *x, const ZieConv *conv, const ZieConvArgs *args);
 };
 
-/* The op's scratch from the arena (rewind by a mark taken before). */
+/* The op's scratch from the arena (rewind by a mark taken before).  Shapes are built by zie-op-shape.h, by every backend
+ * and by the counting one, so that plan and execution ask for the same. */
 static inline void *
 zie_op_scratch (ZieOpCtx *ctx, const ZieOpShape *shape)
 {
@@ -157,6 +163,8 @@ zie_op_scratch (ZieOpCtx *ctx, const ZieOpShape *shape)
 
 /* Operations and bytes of one op: the one place where cost is computed. */
 void zie_op_cost (const ZieOpShape *shape, ZieDtype act, double *flops, double *bytes);
+/* Bytes of its weights as stored, a part of what zie_op_cost() says; 0 for kinds without large weights. */
+double zie_op_weight_bytes (const ZieOpShape *shape);
 
 /* The counting backend: computes nothing, adds each op's cost to ctx->tally and reserves the same scratch as BACKEND's
  * ops would.  With a counting arena, a network's own forward thus tells its memory and cost. */
