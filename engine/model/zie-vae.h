@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+#include "zie-ops.h"
+#include "zie-weights.h"
+
+#define ZIE_VAE_LEVELS 4
+#define ZIE_VAE_SCALE 8               /* pixels to a latent element, each way */
+#define ZIE_VAE_MAX_LAYERS 4
+#define ZIE_VAE_BAND_ROWS 64          /* picture rows that the decode hands out at a time */
+
+/* The autoencoder (spec section 7). */
+typedef struct
+{
+  int channels[ZIE_VAE_LEVELS];       /* block_out_channels */
+  int layers_per_block;               /* of the encoder; the decoder has one more */
+  int latent_channels, groups;
+  gboolean mid_attention;
+  float scaling_factor, shift_factor;
+} ZieVaeConfig;
+
+typedef struct { ZieWeight gamma, beta; } ZieVaeNorm;
+
+/* y = x' + conv2 (silu (norm2 (conv1 (silu (norm1 (x)))))), x' = x or its 1x1 shortcut where widths differ. */
+typedef struct
+{
+  ZieVaeNorm norm1, norm2;
+  ZieConv conv1, conv2, shortcut;
+  gboolean has_shortcut;
+} ZieVaeRes;
+
+typedef struct
+{
+  ZieVaeNorm norm;
+  ZieWeight q, q_bias, k, k_bias, v, v_bias, out, out_bias;
+} ZieVaeAttention;
+
+typedef struct
+{
+  ZieVaeRes res[ZIE_VAE_MAX_LAYERS + 1];
+  int n_res;
+  ZieConv resample;                   /* Up or Down */
+  gboolean has_resample;
+} ZieVaeLevel;
+
+typedef struct
+{
+  ZieConv conv_in, conv_out;
+  ZieVaeRes mid[2];
+  ZieVaeAttention attention;
+  ZieVaeLevel levels[ZIE_VAE_LEVELS]; /* in the order they are run */
+  ZieVaeNorm norm_out;
+  int block;                          /* in the weights */
+} ZieVaeHalf;
+
+typedef struct
+{
+  ZieVaeConfig config;
+  ZieWeights *weights;                /* owned */
+  ZieVaeHalf decoder, encoder;
+  gboolean has_encoder;               /* a decoder alone is enough for text to image */
+} ZieVae;
+
+gboolean zie_vae_init (ZieVae *self, const ZieVaeConfig *config, const ZieWeightFile *file, GError **error);
+void zie_vae_clear (ZieVae *self);
+
+/* Progress of the layers, then the picture from top to bottom in bands of whole rows.  ROWS is [n * width, 3] f32 in
+ * -1 … 1 before clamping, valid during the call.  FALSE stops the decode. */
+typedef struct
+{
+  void (*progress) (gpointer data, int layer, int n_layers);                 /* may be NULL */
+  gboolean (*band) (gpointer data, int index, int n_bands, gint64 y, const ZieTensor *rows);
+  gpointer data;
+} ZieVaeSink;
+
+int zie_vae_get_n_bands (int picture_height);
+
+/* latent [latent_channels, h * w] f32 in model space.  Exact: GroupNorm statistics of the whole picture, one global
+ * attention; each layer runs over the whole picture, the last convolution band by band.  FALSE: cancelled or stopped. */
+gboolean zie_vae_decode (const ZieVae *self, ZieOpCtx *ctx, const ZieTensor *latent, int h, int w, const ZieVaeSink *sink);
+
+/* picture [3, 8h * 8w] f32 in -1 … 1 to mean and logvar (clamped to -30 … 20), each [latent_channels, h * w] f32, unscaled.
+ * The latent in model space is (mean - shift_factor) * scaling_factor.  FALSE: cancelled. */
+gboolean zie_vae_encode (const ZieVae *self, ZieOpCtx *ctx, const ZieTensor *picture, int h, int w, ZieTensor *mean,
+                         ZieTensor *logvar);

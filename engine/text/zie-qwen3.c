@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#define G_LOG_DOMAIN "zie-text"
+
+#include "zie-qwen3.h"
+
+#include <math.h>
+
+#include "zie-dump-op.h"
+
+/* cos, sin [n, head_dim / 2] of positions 0 … n - 1, angles in fp32 as the reference has them. */
+static void
+rope_tables (const ZieQwen3Config *config, ZieOpCtx *ctx, gint64 n, ZieTensor *cos_out, ZieTensor *sin_out)
+{
+  int half = config->head_dim / 2;
+  ZieMark mark = zie_arena_mark (ctx->host);
+  float *cos_table = zie_arena_alloc (ctx->host, (gsize)n * half * sizeof (float));
+  float *sin_table = zie_arena_alloc (ctx->host, (gsize)n * half * sizeof (float));
+
+  for (gint64 p = 0; !ctx->host->is_counting && p < n; p++)
+    for (int i = 0; i < half; i++)
+      {
+        float frequency = 1.0f / powf ((float)config->rope_theta, (float)(2 * i) / (float)config->head_dim);
+        float angle = (float)p * frequency;
+        cos_table[p * half + i] = cosf (angle);
+        sin_table[p * half + i] = sinf (angle);
+      }
+
+  *cos_out = zie_tensor_new (ctx->arena, ZIE_DTYPE_F32, n, half);
+  *sin_out = zie_tensor_new (ctx->arena, ZIE_DTYPE_F32, n, half);
+  ctx->ops->upload (ctx, cos_out, cos_table);
+  ctx->ops->upload (ctx, sin_out, sin_table);
+  zie_arena_rewind (ctx->host, mark);
+}
+
+/* x += Wo attention (norm (x)), causal, grouped key heads. */
+static void
+attention (const ZieQwen3 *self, const ZieQwen3Layer *layer, ZieOpCtx *ctx, ZieTensor *x, const ZieTensor *cos, const ZieTensor *sin)
+{
+  const ZieOps *ops = ctx->ops;
+  const ZieQwen3Config *config = &self->config;
+  gint64 q_width = (gint64)config->n_heads * config->head_dim, kv_width = (gint64)config->n_kv_heads * config->head_dim;
+  ZieTensor h = zie_tensor_new (ctx->arena, ctx->act, x->rows, config->dim);
+  ZieTensor qkv = zie_tensor_new (ctx->arena, ctx->act, x->rows, q_width + 2 * kv_width);
+  ZieTensor q = zie_tensor_cols (&qkv, 0, q_width);
+  ZieTensor k = zie_tensor_cols (&qkv, q_width, kv_width);
+  ZieTensor v = zie_tensor_cols (&qkv, q_width + kv_width, kv_width);
+  ZieTensor o = zie_tensor_new (ctx->arena, ctx->act, x->rows, q_width);
+
+  ops->rms_norm (ctx, &h, x, &layer->norm, NULL, config->norm_eps);
+  ops->linear (ctx, &q, &h, &layer->q, NULL);
+  ops->linear (ctx, &k, &h, &layer->k, NULL);
+  ops->linear (ctx, &v, &h, &layer->v, NULL);
+  ops->qk_norm_rope (ctx, &q, &layer->norm_q, cos, sin, config->n_heads, ZIE_ROPE_HALF, config->norm_eps);
+  ops->qk_norm_rope (ctx, &k, &layer->norm_k, cos, sin, config->n_kv_heads, ZIE_ROPE_HALF, config->norm_eps);
+  ops->attention (ctx, &o, &q, &k, &v, config->n_heads, config->n_kv_heads, 1.0f / sqrtf ((float)config->head_dim), TRUE);
+  ops->linear (ctx, &h, &o, &layer->out, NULL);
+  ops->add (ctx, x, &h);
+}
+
+/* x += Wdown (silu (Wgate h) * Wup h), h = norm (x). */
+static void
+feed_forward (const ZieQwen3 *self, const ZieQwen3Layer *layer, ZieOpCtx *ctx, ZieTensor *x)
+{
+  const ZieOps *ops = ctx->ops;
+  const ZieQwen3Config *config = &self->config;
+  ZieTensor h = zie_tensor_new (ctx->arena, ctx->act, x->rows, config->dim);
+  ZieTensor gate = zie_tensor_new (ctx->arena, ctx->act, x->rows, config->ffn_dim);
+  ZieTensor up = zie_tensor_new (ctx->arena, ctx->act, x->rows, config->ffn_dim);
+
+  ops->rms_norm (ctx, &h, x, &layer->post_norm, NULL, config->norm_eps);
+  ops->linear (ctx, &gate, &h, &layer->gate, NULL);
+  ops->linear (ctx, &up, &h, &layer->up, NULL);
+  ops->swiglu (ctx, &gate, &gate, &up);
+  ops->linear (ctx, &h, &gate, &layer->down, NULL);
+  ops->add (ctx, x, &h);
+}
+
+gboolean
+zie_qwen3_forward (const ZieQwen3 *self, ZieOpCtx *ctx, const gint32 *ids, guint n_ids, ZieTensor *embeds)
+{
+  ZieMark mark = zie_arena_mark (ctx->arena);
+  ZieTensor cos, sin;
+
+  rope_tables (&self->config, ctx, n_ids, &cos, &sin);
+  ctx->ops->gather (ctx, embeds, &self->embed, ids);
+
+  for (int i = 0; i < self->config.n_layers && !zie_op_cancelled (ctx); i++)
+    {
+      const ZieQwen3Layer *layer = &self->layers[i];
+      ZieMark inner = zie_arena_mark (ctx->arena);
+
+      zie_weights_acquire (self->weights, layer->block);
+      attention (self, layer, ctx, embeds, &cos, &sin);
+      zie_arena_rewind (ctx->arena, inner);
+      feed_forward (self, layer, ctx, embeds);
+      zie_arena_rewind (ctx->arena, inner);
+      zie_weights_release (self->weights, layer->block);
+      zie_dump_op (ctx, embeds, "text_layer.%d", i);
+    }
+
+  zie_arena_rewind (ctx->arena, mark);
+  return !zie_op_cancelled (ctx);
+}
+
+/* NAME under Hugging Face's names, with or without "model.", or GGUF's. */
+static gboolean
+bind (ZieQwen3 *self, const ZieWeightFile *file, int layer, const char *name, const char *gguf, gint64 rows, gint64 cols,
+      ZieWeight *out, GError **error)
+{
+  g_autofree char *with = layer < 0 ? g_strdup_printf ("model.%s", name) : g_strdup_printf ("model.layers.%d.%s", layer, name);
+  g_autofree char *other = layer < 0 ? g_strdup (gguf) : g_strdup_printf ("blk.%d.%s", layer, gguf);
+  const char *names[] = { with, with + strlen ("model."), other, NULL };
+
+  return zie_weights_bind (self->weights, file, names, rows, cols, out, error);
+}
+
+static gboolean
+bind_layer (ZieQwen3 *self, const ZieWeightFile *file, int i, GError **error)
+{
+  const ZieQwen3Config *c = &self->config;
+  ZieQwen3Layer *l = &self->layers[i];
+  gint64 q = (gint64)c->n_heads * c->head_dim, kv = (gint64)c->n_kv_heads * c->head_dim;
+
+  l->block = zie_weights_begin_block (self->weights);
+  return bind (self, file, i, "input_layernorm.weight", "attn_norm.weight", 1, c->dim, &l->norm, error)
+         && bind (self, file, i, "self_attn.q_proj.weight", "attn_q.weight", q, c->dim, &l->q, error)
+         && bind (self, file, i, "self_attn.k_proj.weight", "attn_k.weight", kv, c->dim, &l->k, error)
+         && bind (self, file, i, "self_attn.v_proj.weight", "attn_v.weight", kv, c->dim, &l->v, error)
+         && bind (self, file, i, "self_attn.q_norm.weight", "attn_q_norm.weight", 1, c->head_dim, &l->norm_q, error)
+         && bind (self, file, i, "self_attn.k_norm.weight", "attn_k_norm.weight", 1, c->head_dim, &l->norm_k, error)
+         && bind (self, file, i, "self_attn.o_proj.weight", "attn_output.weight", c->dim, q, &l->out, error)
+         && bind (self, file, i, "post_attention_layernorm.weight", "ffn_norm.weight", 1, c->dim, &l->post_norm, error)
+         && bind (self, file, i, "mlp.gate_proj.weight", "ffn_gate.weight", c->ffn_dim, c->dim, &l->gate, error)
+         && bind (self, file, i, "mlp.up_proj.weight", "ffn_up.weight", c->ffn_dim, c->dim, &l->up, error)
+         && bind (self, file, i, "mlp.down_proj.weight", "ffn_down.weight", c->dim, c->ffn_dim, &l->down, error);
+}
+
+gboolean
+zie_qwen3_init (ZieQwen3 *self, const ZieQwen3Config *config, const ZieWeightFile *file, GError **error)
+{
+  gboolean ok;
+
+  *self = (ZieQwen3) { .config = *config, .weights = zie_weights_new (), .layers = g_new0 (ZieQwen3Layer, config->n_layers) };
+  zie_weights_begin_block (self->weights);
+  ok = bind (self, file, -1, "embed_tokens.weight", "token_embd.weight", config->vocab_size, config->dim, &self->embed, error);
+  for (int i = 0; i < config->n_layers && ok; i++)
+    ok = bind_layer (self, file, i, error);
+  if (!ok)
+    zie_qwen3_clear (self);
+  return ok;
+}
+
+void
+zie_qwen3_clear (ZieQwen3 *self)
+{
+  g_clear_pointer (&self->weights, zie_weights_free);
+  g_clear_pointer (&self->layers, g_free);
+}
