@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#define G_LOG_DOMAIN "zie-ref"
+
+#include "ref-private.h"
+
+void
+ref_run (ZieOpCtx *ctx, gint64 n_items, ZieThreadsFunc func, gpointer data)
+{
+  if (ctx->threads != NULL)
+    zie_threads_run (ctx->threads, n_items, ctx->cancel, func, data);
+  else
+    for (gint64 i = 0; i < n_items && !zie_op_cancelled (ctx); i++)
+      func (data, i, 0);
+}
+
+static gsize
+ref_scratch (const ZieOpCtx *ctx, const ZieOpShape *shape)
+{
+  switch (shape->kind)
+    {
+    case ZIE_OP_LINEAR: return ref_linear_scratch (ctx, shape);
+    case ZIE_OP_ATTENTION: return ref_attention_scratch (ctx, shape);
+    case ZIE_OP_CONV: return ref_conv_scratch (ctx, shape);
+    case ZIE_OP_GROUP_NORM:
+    case ZIE_OP_ELEMENTWISE: return 0;
+    }
+  g_assert_not_reached ();
+}
+
+void
+zie_ops_init_ref (ZieOps *ops)
+{
+  *ops = (ZieOps) {
+    .name = "ref",
+    .scratch = ref_scratch,
+    .upload = ref_upload,
+    .download = ref_download,
+    .linear = ref_linear,
+    .gather = ref_gather,
+    .rms_norm = ref_rms_norm,
+    .gated_norm_add = ref_gated_norm_add,
+    .layer_norm = ref_layer_norm,
+    .qk_norm_rope = ref_qk_norm_rope,
+    .attention = ref_attention,
+    .swiglu = ref_swiglu,
+    .add = ref_add,
+    .unary = ref_unary,
+    .copy = ref_copy,
+    .fill_rows = ref_fill_rows,
+    .patchify = ref_patchify,
+    .unpatchify = ref_unpatchify,
+    .planes_to_pixels = ref_planes_to_pixels,
+    .pixels_to_planes = ref_pixels_to_planes,
+    .group_norm = ref_group_norm,
+    .affine = ref_affine,
+    .conv2d = ref_conv2d,
+  };
+}
