@@ -8,6 +8,7 @@
 #include <zie/zie-device.h>
 #include <zie/zie-error.h>
 
+#include "zie-dump.h"
 #include "zie-job-private.h"
 
 #define MAX_DEVICES 16
@@ -90,6 +91,25 @@ on_pipeline_event (gpointer data, ZieEvent *event)
   send_event (run->engine, run->job->id, event);
 }
 
+/* The pipeline, with a dump of its tensors around it where ZIE_DUMP asks for one. */
+static gboolean
+run_pipeline (ZieEngine *self, guint64 job_id, ZiePipeline *pipeline, GError **error)
+{
+  g_autoptr(GError) dump_error = NULL;
+  gboolean is_dumping = zie_dump_begin_job (job_id, &dump_error);
+  gboolean is_done = dump_error == NULL && self->funcs.run (pipeline, error);
+
+  if (is_dumping)
+    zie_dump_end (&dump_error);
+  if (dump_error == NULL)
+    return is_done;
+
+  /* What the pipeline failed of says more than a dump that is missing. */
+  if (error != NULL && *error == NULL)
+    g_propagate_error (error, g_steal_pointer (&dump_error));
+  return FALSE;
+}
+
 /* Runs JOB; NULL = done.  A job that was cancelled before its turn is not started; what fails after a cancel fails
  * because of it (ops leave garbage then), so it counts as cancelled. */
 static GError *
@@ -114,7 +134,7 @@ run_job (ZieEngine *self, Run *run, guint64 *arena_peak)
     return g_error_new (ZIE_ERROR, ZIE_ERROR_CANCELLED, "the job was cancelled before it began");
 
   send_event (self, job->id, zie_event_new_started ());
-  is_done = self->funcs.run (&pipeline, &error);
+  is_done = run_pipeline (self, job->id, &pipeline, &error);
   *arena_peak = pipeline.arena_peak;
   if (is_done)
     return NULL;
