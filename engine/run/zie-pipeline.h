@@ -7,6 +7,7 @@
 
 #include "zie-arena-store.h"
 #include "zie-event-private.h"
+#include "zie-stages.h"
 
 /* What a pipeline keeps from one job to the next (prompt embeddings, prepared weights): a slot that the engine owns and
  * never looks into.  The pipeline fills both fields at its first use; the engine calls FREE (DATA) when it idles for
@@ -29,6 +30,7 @@ typedef struct
   gpointer emit_data;
   ZieArenaStore *arena;          /* the job's memory comes from here */
   ZiePipelineCache *cache;       /* may be NULL */
+  const ZieFeed *feed;           /* a replay's, or NULL */
   guint64 arena_peak;            /* out: high-water mark of the arena */
 } ZiePipeline;
 

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+#include <zie/zie-device.h>
+#include <zie/zie-plan.h>
+
+#include "zie-stages.h"
+
+struct _ZiePlan
+{
+  gint ref_count;            /* atomic */
+  ZieDevice device;
+  ZieCompute compute;        /* F32 or BF16 */
+  ZieStagePlan stages[ZIE_N_STAGES];
+  gsize device_arena, host_arena;      /* bytes; on the CPU both come from one block */
+  guint64 ram_peak, vram_peak;
+  double seconds;
+  int width, height, n_steps, n_images, n_bands;
+};
+
+/* As zie_plan_new() for a replay's ids. */
+ZiePlan *zie_plan_new_for_feed (ZieModel *model, const ZieDevice *device, const ZieRequest *request, const ZieBudget *budget,
+                                const ZieFeed *feed, GError **error);

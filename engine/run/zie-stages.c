@@ -1,0 +1,393 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#define G_LOG_DOMAIN "zie-run"
+
+#include "zie-stages.h"
+
+#include <math.h>
+#include <string.h>
+
+#include <zie/zie-error.h>
+#include <zie/zie-image.h>
+
+#include "zie-dump.h"
+#include "zie-noise.h"
+#include "zie-picture.h"
+#include "zie-schedule.h"
+
+static gboolean
+is_counting (const ZieStages *self)
+{
+  return self->ctx->tally != NULL;
+}
+
+static gsize
+latent_size (const ZieStages *self)
+{
+  return (gsize)self->model->vae.config.latent_channels * (gsize)self->h * (gsize)self->w;
+}
+
+static gboolean
+cancelled (GError **error)
+{
+  g_set_error_literal (error, ZIE_ERROR, ZIE_ERROR_CANCELLED, "the job was cancelled");
+  return FALSE;
+}
+
+static void
+progress (const ZieStages *self, ZieStage stage, double fraction)
+{
+  if (self->sink.progress != NULL && !is_counting (self))
+    self->sink.progress (self->sink.data, stage, fraction);
+}
+
+static float *
+host_floats (const ZieStages *self, gsize n)
+{
+  return zie_arena_alloc (self->ctx->host, n * sizeof (float));
+}
+
+void
+zie_stages_init (ZieStages *self, ZieModel *model, const ZieRequest *request, ZieOpCtx *ctx, const ZieFeed *feed,
+                 const ZieStageSink *sink)
+{
+  const char *texts[ZIE_N_PROMPTS] = { request->prompt, request->negative_prompt ? request->negative_prompt : "" };
+
+  *self = (ZieStages) { .model = model, .request = request, .ctx = ctx, .feed = feed, .h = request->height / ZIE_VAE_SCALE,
+                        .w = request->width / ZIE_VAE_SCALE };
+  if (sink != NULL)
+    self->sink = *sink;
+  self->n_prompts = request->guidance > 0 ? 2 : 1;
+  for (int p = 0; p < self->n_prompts; p++)
+    {
+      if (p == ZIE_POSITIVE && feed != NULL && feed->ids != NULL)
+        {
+          self->ids[p] = g_memdup2 (feed->ids, feed->n_ids * sizeof (gint32));
+          self->n_ids[p] = feed->n_ids;
+        }
+      else
+        self->ids[p] = zie_model_encode_prompt (model, texts[p], p == ZIE_NEGATIVE || request->truncate_prompt, &self->n_ids[p]);
+      self->embeds[p] = host_floats (self, (gsize)self->n_ids[p] * (gsize)model->text_encoder.config.dim);
+    }
+
+  if (request->init_image != NULL)
+    self->first_step = zie_schedule_first_step (request->n_steps, request->strength);
+  self->sigmas = host_floats (self, (gsize)request->n_steps + 1);
+  self->tin = host_floats (self, (gsize)request->n_steps);
+  self->x = host_floats (self, latent_size (self));
+  if (request->init_image != NULL)
+    self->clean = host_floats (self, latent_size (self));
+  if (request->init_image != NULL && request->mask != NULL)
+    self->mask = host_floats (self, latent_size (self));
+}
+
+void
+zie_stages_clear (ZieStages *self)
+{
+  for (int p = 0; p < ZIE_N_PROMPTS; p++)
+    g_clear_pointer (&self->ids[p], g_free);
+}
+
+gboolean
+zie_stages_text (ZieStages *self, GError **error)
+{
+  int dim = self->model->text_encoder.config.dim;
+
+  for (int p = 0; p < self->n_prompts; p++)
+    {
+      ZieMark mark = zie_arena_mark (self->ctx->arena);
+      ZieTensor embeds;
+
+      if (self->have_embeds[p])
+        continue;
+      embeds = zie_tensor_new (self->ctx->arena, self->ctx->act, self->n_ids[p], dim);
+      if (!zie_qwen3_forward (&self->model->text_encoder, self->ctx, self->ids[p], self->n_ids[p], &embeds))
+        return cancelled (error);
+      self->ctx->ops->download (self->ctx, self->embeds[p], &embeds);
+      zie_arena_rewind (self->ctx->arena, mark);
+      progress (self, ZIE_STAGE_TEXT, (double)(p + 1) / self->n_prompts);
+    }
+
+  if (!is_counting (self))
+    {
+      if (self->feed != NULL && self->feed->embeds != NULL)
+        memcpy (self->embeds[ZIE_POSITIVE], self->feed->embeds, (gsize)self->n_ids[ZIE_POSITIVE] * (gsize)dim * sizeof (float));
+      if (zie_dump_is_on ())
+        zie_dump_tensor ("text.embeds", self->embeds[ZIE_POSITIVE], (gint64[]) { self->n_ids[ZIE_POSITIVE], dim }, 2);
+    }
+  return TRUE;
+}
+
+/* The picture to start from, through the encoder: the posterior's mean in model space. */
+static gboolean
+encode_init_image (ZieStages *self, GError **error)
+{
+  ZieOpCtx *ctx = self->ctx;
+  const ZieVaeConfig *config = &self->model->vae.config;
+  ZieMark mark = zie_arena_mark (ctx->arena), host_mark = zie_arena_mark (ctx->host);
+  gint64 pixels = (gint64)self->request->width * self->request->height, n = (gint64)self->h * self->w;
+  float *host = host_floats (self, 3 * (gsize)pixels);
+  ZieTensor picture = zie_tensor_new (ctx->arena, ZIE_DTYPE_F32, 3, pixels);
+  ZieTensor mean = zie_tensor_new (ctx->arena, ZIE_DTYPE_F32, config->latent_channels, n);
+  ZieTensor logvar = zie_tensor_new (ctx->arena, ZIE_DTYPE_F32, config->latent_channels, n);
+
+  if (!is_counting (self))
+    zie_picture_to_planes (self->request->init_image, self->request->width, self->request->height, host);
+  ctx->ops->upload (ctx, &picture, host);
+  if (!zie_vae_encode (&self->model->vae, ctx, &picture, self->h, self->w, &mean, &logvar))
+    return cancelled (error);
+  ctx->ops->download (ctx, self->clean, &mean);
+  if (!is_counting (self))
+    for (gsize i = 0; i < latent_size (self); i++)
+      self->clean[i] = (self->clean[i] - config->shift_factor) * config->scaling_factor;
+  if (self->mask != NULL && !is_counting (self))
+    zie_picture_to_mask (self->request->mask, self->h, self->w, config->latent_channels, self->mask);
+
+  zie_arena_rewind (ctx->arena, mark);
+  zie_arena_rewind (ctx->host, host_mark);
+  return TRUE;
+}
+
+gboolean
+zie_stages_refine (ZieStages *self, GError **error)
+{
+  const ZieRequest *request = self->request;
+  ZieOpCtx *ctx = self->ctx;
+  int dim = self->model->text_encoder.config.dim;
+
+  if (!is_counting (self))
+    {
+      double shift = request->shift > 0 ? request->shift : self->model->info.shift;
+      zie_schedule_flow_match (request->n_steps, shift, self->sigmas, self->tin);
+      if (self->feed != NULL && self->feed->tin != NULL)
+        memcpy (self->tin, self->feed->tin, (gsize)request->n_steps * sizeof (float));
+    }
+
+  if (self->clean != NULL && !encode_init_image (self, error))
+    return FALSE;
+
+  for (int p = 0; p < self->n_prompts; p++)
+    {
+      ZieTensor embeds = zie_tensor_new (ctx->arena, ZIE_DTYPE_F32, self->n_ids[p], dim);
+      ctx->ops->upload (ctx, &embeds, self->embeds[p]);
+      zie_dit_prepare_prompt (&self->model->transformer, ctx, &embeds, self->h, self->w, &self->prompts[p]);
+      if (zie_op_cancelled (ctx))
+        return cancelled (error);
+    }
+  progress (self, ZIE_STAGE_REFINE, 0.5);
+  zie_dit_prepare_modulation (&self->model->transformer, ctx, self->tin, request->n_steps, &self->modulation);
+  if (zie_op_cancelled (ctx))
+    return cancelled (error);
+  progress (self, ZIE_STAGE_REFINE, 1.0);
+  return TRUE;
+}
+
+/* One run of the sampler; what its callbacks see. */
+typedef struct
+{
+  ZieStages *stages;
+  ZieTensor latent, out;         /* [channels, h * w] f32 on the device */
+  int broken_step;               /* -1, or the first step whose latent is not finite */
+} Sampling;
+
+static void
+dump_latent (const ZieStages *self, const char *format, int step, gboolean with_batch, const float *data)
+{
+  g_autofree char *name = NULL;
+  gint64 c = self->model->vae.config.latent_channels;
+
+  if (!zie_dump_is_on () || is_counting (self))
+    return;
+  name = g_strdup_printf ("step%d.%s", step, format);
+  if (with_batch)
+    zie_dump_tensor (name, data, (gint64[]) { 1, c, self->h, self->w }, 4);
+  else
+    zie_dump_tensor (name, data, (gint64[]) { c, 1, self->h, self->w }, 4);
+}
+
+static gboolean
+run_network (gpointer data, int step, float tin, gboolean negative, const float *x, float *out)
+{
+  Sampling *s = data;
+  ZieStages *self = s->stages;
+  ZieOpCtx *ctx = self->ctx;
+
+  if (self->feed != NULL && self->feed->latents != NULL && self->feed->latents[step] != NULL)
+    x = self->feed->latents[step];
+  dump_latent (self, "in", step, FALSE, x);
+  if (zie_dump_is_on () && !is_counting (self))
+    {
+      g_autofree char *name = g_strdup_printf ("step%d.t", step);
+      zie_dump_tensor (name, &tin, (gint64[]) { 1 }, 1);
+    }
+
+  ctx->ops->upload (ctx, &s->latent, x);
+  if (!zie_dit_forward (&self->model->transformer, ctx, &self->prompts[negative ? ZIE_NEGATIVE : ZIE_POSITIVE], &self->modulation, step,
+                        &s->latent, &s->out))
+    return FALSE;
+  ctx->ops->download (ctx, out, &s->out);
+  dump_latent (self, "out", step, FALSE, out);
+  return TRUE;
+}
+
+static gboolean
+on_step (gpointer data, int step, const float *x, const float *x0)
+{
+  Sampling *s = data;
+  ZieStages *self = s->stages;
+
+  dump_latent (self, "latent", step, TRUE, x);
+  for (gsize i = 0; i < latent_size (self); i++)
+    if (!isfinite (x[i]))
+      {
+        s->broken_step = step;
+        return FALSE;
+      }
+  if (self->sink.step != NULL)
+    self->sink.step (self->sink.data, step, x0);
+  return !zie_op_cancelled (self->ctx);
+}
+
+/* x = noise, or the init image at the noise level of the first step that is run. */
+static void
+start_latent (const ZieStages *self, guint64 seed, float *noise)
+{
+  const ZieRequest *request = self->request;
+  gsize n = latent_size (self);
+  guint64 offset = 0;
+
+  if (self->feed != NULL && self->feed->noise != NULL)
+    memcpy (noise, self->feed->noise, n * sizeof (float));
+  else if (request->noise == ZIE_NOISE_CUDA)
+    zie_noise_cuda (seed, &offset, request->noise_cuda_sms, request->noise_cuda_threads, noise, n);
+  else
+    zie_noise_cpu (seed, noise, n);
+
+  if (self->clean == NULL)
+    memcpy (self->x, noise, n * sizeof (float));
+  else
+    for (gsize i = 0; i < n; i++)
+      self->x[i] = self->sigmas[self->first_step] * noise[i] + (1.0f - self->sigmas[self->first_step]) * self->clean[i];
+}
+
+gboolean
+zie_stages_sample (ZieStages *self, guint64 seed, GError **error)
+{
+  const ZieRequest *request = self->request;
+  ZieOpCtx *ctx = self->ctx;
+  ZieMark mark = zie_arena_mark (ctx->arena), host_mark = zie_arena_mark (ctx->host);
+  gint64 channels = self->model->vae.config.latent_channels, area = (gint64)self->h * self->w;
+  gsize n = latent_size (self);
+  float *noise = host_floats (self, n);
+  Sampling s = { self, zie_tensor_new (ctx->arena, ZIE_DTYPE_F32, channels, area),
+                 zie_tensor_new (ctx->arena, ZIE_DTYPE_F32, channels, area), -1 };
+  ZieSamplerRun run = {
+    .n_steps = request->n_steps, .sigmas = self->sigmas, .tin = self->tin, .first_step = self->first_step, .n = n,
+    .stepper = zie_stepper_get (request->sampler),
+    .guidance = { (float)request->guidance, (float)request->cfg_truncation, (float)request->cfg_normalization },
+    .mask = self->mask, .clean = self->clean, .noise = noise,
+    .network = run_network, .on_step = on_step, .data = &s,
+    .v = host_floats (self, n), .x0 = host_floats (self, n),
+    .v_negative = self->n_prompts > 1 ? host_floats (self, n) : NULL,
+  };
+  gboolean done;
+
+  if (is_counting (self))                        /* one forward stands for all: the planner multiplies */
+    {
+      for (int p = 0; p < self->n_prompts; p++)
+        run_network (&s, 0, 0, p == ZIE_NEGATIVE, self->x, run.v);
+      done = TRUE;
+    }
+  else
+    {
+      start_latent (self, seed, noise);
+      done = zie_sampler_run (&run, self->x);
+    }
+
+  zie_arena_rewind (ctx->arena, mark);
+  zie_arena_rewind (ctx->host, host_mark);
+  if (s.broken_step >= 0)
+    {
+      g_set_error (error, ZIE_ERROR, ZIE_ERROR_BROKEN_PICTURE,
+                   "the picture broke in step %d of %d: the transformer's output holds values that are not finite numbers; "
+                   "the model's files may be damaged, or try --dtype f32", s.broken_step + 1, request->n_steps);
+      return FALSE;
+    }
+  return done || cancelled (error);
+}
+
+typedef struct
+{
+  ZieStages *stages;
+  guint8 *pixels;
+  float *host;                   /* one band */
+  float *planes;                 /* [3, H, W] for a dump, or NULL; owned */
+  ZiePictureCheck check;
+} Decoding;
+
+static void
+on_layer (gpointer data, int layer, int n_layers)
+{
+  Decoding *d = data;
+  progress (d->stages, ZIE_STAGE_DECODE, (double)layer / (n_layers + 1));
+}
+
+static gboolean
+on_band (gpointer data, int index, int n_bands, gint64 y, const ZieTensor *rows)
+{
+  Decoding *d = data;
+  ZieStages *self = d->stages;
+  gsize width = (gsize)self->request->width, height = (gsize)self->request->height;
+  guint8 *out = d->pixels + (gsize)y * 3 * width;
+
+  self->ctx->ops->download (self->ctx, d->host, rows);
+  zie_picture_to_rgb8 (d->host, (gsize)rows->rows, out, &d->check);
+  for (gsize p = 0; d->planes != NULL && p < (gsize)rows->rows; p++)
+    for (gsize k = 0; k < 3; k++)
+      d->planes[k * width * height + (gsize)y * width + p] = d->host[3 * p + k];
+  if (d->check.n_not_finite > 0)
+    return FALSE;
+  if (self->sink.band != NULL)
+    self->sink.band (self->sink.data, index, n_bands, (int)y, (int)rows->h, out);
+  return TRUE;
+}
+
+gboolean
+zie_stages_decode (ZieStages *self, guint8 *pixels, GError **error)
+{
+  ZieOpCtx *ctx = self->ctx;
+  ZieMark mark = zie_arena_mark (ctx->arena), host_mark = zie_arena_mark (ctx->host);
+  gint64 channels = self->model->vae.config.latent_channels, area = (gint64)self->h * self->w;
+  gsize width = (gsize)self->request->width, height = (gsize)self->request->height;
+  ZieTensor latent = zie_tensor_new (ctx->arena, ZIE_DTYPE_F32, channels, area);
+  Decoding d = { .stages = self, .pixels = pixels, .host = host_floats (self, 3 * width * ZIE_VAE_BAND_ROWS) };
+  ZieVaeSink sink = { on_layer, on_band, &d };
+  gboolean done, dump = zie_dump_is_on () && !is_counting (self);
+
+  if (dump)
+    d.planes = g_new (float, 3 * width * height);
+  ctx->ops->upload (ctx, &latent, self->x);
+  done = zie_vae_decode (&self->model->vae, ctx, &latent, self->h, self->w, &sink);
+  if (dump && done)
+    zie_dump_tensor ("image", d.planes, (gint64[]) { 1, 3, (gint64)height, (gint64)width }, 4);
+  g_free (d.planes);
+  zie_arena_rewind (ctx->arena, mark);
+  zie_arena_rewind (ctx->host, host_mark);
+
+  if (is_counting (self))
+    return TRUE;
+  if (d.check.n_not_finite > 0)
+    {
+      g_set_error (error, ZIE_ERROR, ZIE_ERROR_BROKEN_PICTURE,
+                   "the picture broke in the VAE decoder: its output holds values that are not finite numbers; the model's files may "
+                   "be damaged, or try --dtype f32");
+      return FALSE;
+    }
+  if (done && zie_picture_check_is_flat (&d.check))
+    {
+      g_set_error (error, ZIE_ERROR, ZIE_ERROR_BROKEN_PICTURE,
+                   "every pixel came out in one colour (%d, %d, %d): the model's files may be damaged", d.check.min[0], d.check.min[1],
+                   d.check.min[2]);
+      return FALSE;
+    }
+  return done || cancelled (error);
+}
