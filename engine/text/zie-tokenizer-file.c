@@ -96,7 +96,7 @@ read_token (ZieJsonReader *reader, gboolean is_key, GString *token, gsize *split
       gint byte = alphabet_byte (c);
 
       at = g_utf8_next_char (at);
-      if (c == ' ' && split != NULL && *split == 0)
+      if (c == ' ' && split != NULL && *split == 0 && n > 0)
         *split = n;
       else if (byte < 0)
         return zie_json_reader_fail (reader, "before this, a character that stands for no byte");
