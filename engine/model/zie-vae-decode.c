@@ -38,6 +38,7 @@ trunk (const ZieVae *self, ZieOpCtx *ctx, ZieVaeWalk *walk, gpointer data)
 
   walk->x = zie_vae_walk_take (walk, ctx, walk->at, 0, decode->h, decode->w, self->config.latent_channels, NULL);
   ctx->ops->planes_to_pixels (ctx, &walk->x, decode->latent, 1.0f / self->config.scaling_factor, self->config.shift_factor);
+  zie_dump_op (ctx, &walk->x, "vae.in");
   zie_vae_conv (ctx, walk, &net->conv_in);
   zie_vae_res (self, ctx, walk, &net->mid[0]);
   report (decode, ctx, &layer, n_layers);

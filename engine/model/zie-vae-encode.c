@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #define G_LOG_DOMAIN "zie-model"
 
+#include "zie-dump-op.h"
 #include "zie-vae-private.h"
 
 #define LOGVAR_MIN -30.0f
@@ -28,6 +29,7 @@ trunk (const ZieVae *self, ZieOpCtx *ctx, ZieVaeWalk *walk, gpointer data)
         zie_vae_res (self, ctx, walk, &net->levels[i].res[j]);
       if (net->levels[i].has_resample)
         zie_vae_down (ctx, walk, &net->levels[i].resample);
+      zie_dump_op (ctx, &walk->x, "vae.down.%d", i);
     }
   if (zie_op_cancelled (ctx))
     return FALSE;
@@ -36,6 +38,7 @@ trunk (const ZieVae *self, ZieOpCtx *ctx, ZieVaeWalk *walk, gpointer data)
   if (self->config.mid_attention)
     zie_vae_attention (self, ctx, walk, &net->attention);
   zie_vae_res (self, ctx, walk, &net->mid[1]);
+  zie_dump_op (ctx, &walk->x, "vae.encoder.mid");
   return !zie_op_cancelled (ctx);
 }
 
