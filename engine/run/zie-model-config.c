@@ -268,6 +268,16 @@ preset_id (int width, int height, GPtrArray *strings)
   return id;
 }
 
+/* 0 where NODE is no number or out of any reasonable range. */
+static double
+get_number (JsonNode *node)
+{
+  GType type = JSON_NODE_HOLDS_VALUE (node) ? json_node_get_value_type (node) : G_TYPE_INVALID;
+  double value = type == G_TYPE_INT64 || type == G_TYPE_DOUBLE ? json_node_get_double (node) : 0;
+
+  return fabs (value) < 1e6 ? value : 0;
+}
+
 /* [[width, height], …] */
 static void
 load_sizes (Reader *r, JsonNode *node, GArray *presets, GPtrArray *strings)
@@ -282,8 +292,8 @@ load_sizes (Reader *r, JsonNode *node, GArray *presets, GPtrArray *strings)
 
       if (pair != NULL && json_array_get_length (pair) == 2)
         {
-          w = json_array_get_int_element (pair, 0);
-          h = json_array_get_int_element (pair, 1);
+          w = (gint64)get_number (json_array_get_element (pair, 0));
+          h = (gint64)get_number (json_array_get_element (pair, 1));
         }
       if (w < ZIE_SIZE_STEP || h < ZIE_SIZE_STEP || w > ZIE_SIZE_MAX || h > ZIE_SIZE_MAX || w % ZIE_SIZE_STEP || h % ZIE_SIZE_STEP)
         {
@@ -313,8 +323,8 @@ load_preview (Reader *r, JsonNode *node, ZiePreview *preview)
       unsupported (r, "zimage_studio.preview", "not one row of three numbers a latent channel and a bias of three", "such a map");
       return;
     }
-  for (int k = 0; k < 3; k++)
-    preview->bias[k] = (float)json_array_get_double_element (bias, (guint)k);
+  for (guint k = 0; k < 3; k++)
+    preview->bias[k] = (float)get_number (json_array_get_element (bias, k));
   for (int c = 0; c < preview->channels; c++)
     {
       JsonNode *row = json_array_get_element (weights, (guint)c);
@@ -323,8 +333,8 @@ load_preview (Reader *r, JsonNode *node, ZiePreview *preview)
           unsupported (r, "zimage_studio.preview", "not rows of three numbers", "such rows");
           return;
         }
-      for (int k = 0; k < 3; k++)
-        preview->weights[c][k] = (float)json_array_get_double_element (json_node_get_array (row), (guint)k);
+      for (guint k = 0; k < 3; k++)
+        preview->weights[c][k] = (float)get_number (json_array_get_element (json_node_get_array (row), k));
     }
 }
 
@@ -380,9 +390,9 @@ static void
 check_together (Reader *r, const ZieModelConfig *config)
 {
   if (r->ok && config->transformer.cap_dim != config->text_encoder.dim)
-    unsupported (r, "cap_feat_dim of the transformer", "not the text encoder's hidden_size", "equal widths");
+    unsupported (r, "cap_feat_dim", "not the text encoder's hidden_size", "equal widths");
   if (r->ok && config->transformer.in_channels != config->vae.latent_channels)
-    unsupported (r, "in_channels of the transformer", "not the VAE's latent_channels", "equal channels");
+    unsupported (r, "in_channels", "not the VAE's latent_channels", "equal channels");
 }
 
 gboolean
@@ -418,8 +428,10 @@ zie_model_config_load (ZieModelConfig *config, const char *folder, GArray *prese
     return FALSE;
   reader_open (&vae, folder, "vae", "config.json", error);
   load_vae (&vae, &config->vae);
-  check_together (&vae, config);
   if (!vae.ok)
+    return FALSE;
+  check_together (&transformer, config);
+  if (!transformer.ok)
     return FALSE;
 
   if (info->shift != DISTILLED_SHIFT)          /* the base model: guidance and many steps */
