@@ -11,7 +11,7 @@
 /* Of one text or colour profile, decompressed, and how many chunks of text are kept: the recipe of a picture has
  * kilobytes, the graph that ComfyUI writes may have a megabyte. */
 #define MAX_CHUNK_SIZE ((png_alloc_size_t)8 << 20)
-#define MAX_CHUNKS 32
+#define MAX_CHUNKS 32u
 
 #define WRITE_BUFFER_SIZE 65536
 
@@ -46,7 +46,7 @@ on_error (png_structp png, png_const_charp message)
 static void
 on_warning (png_structp png, png_const_charp message)
 {
-  g_debug ("libpng: %s", message);
+  /* What can be read is read; a damaged text or profile is no reason to refuse a picture. */
 }
 
 static void
@@ -130,24 +130,28 @@ zie_png_write (ZieNewFile *file, int width, int height, gsize stride, const guin
 }
 
 static gboolean
-start_reading (Png *self, GMappedFile *map)
+find_problem (Png *self, const char *problem)
+{
+  g_strlcpy (self->problem, problem, sizeof self->problem);
+  return FALSE;
+}
+
+static gboolean
+start_file (Png *self, GMappedFile *map)
 {
   self->size = g_mapped_file_get_length (map);
   self->at = (const guint8 *)g_mapped_file_get_contents (map);
   self->end = self->size > 0 ? self->at + self->size : self->at;
 
-  if (self->size < 8 || png_sig_cmp (self->at, 0, 8) != 0)
-    {
-      g_strlcpy (self->problem, "it does not begin as a PNG does", sizeof self->problem);
-      return FALSE;
-    }
+  return (self->size >= 8 && png_sig_cmp (self->at, 0, 8) == 0) || find_problem (self, "it does not begin as a PNG does");
+}
 
+static gboolean
+start_reading (Png *self)
+{
   self->png = png_create_read_struct (PNG_LIBPNG_VER_STRING, self, on_error, on_warning);
   if (self->png == NULL || (self->info = png_create_info_struct (self->png)) == NULL)
-    {
-      g_strlcpy (self->problem, "libpng could not be started", sizeof self->problem);
-      return FALSE;
-    }
+    return find_problem (self, "libpng could not be started");
 
   png_set_read_fn (self->png, self, on_read);
   png_set_user_limits (self->png, PNG_UINT_31_MAX, PNG_UINT_31_MAX);      /* told better by check_size() */
@@ -253,7 +257,7 @@ zie_png_read (const char *path, int *width, int *height, GError **error)
   if (map == NULL)
     return NULL;
 
-  is_read = start_reading (&self, map) && read_all (&self);
+  is_read = start_file (&self, map) && start_reading (&self) && read_all (&self);
   png_destroy_read_struct (&self.png, &self.info, NULL);
   if (!is_read)
     {
@@ -269,15 +273,54 @@ zie_png_read (const char *path, int *width, int *height, GError **error)
   return g_bytes_new_take (self.pixels, 3 * (gsize)self.width * (gsize)self.height);
 }
 
+/* What stands around the chunks of text when they are read without their picture. */
+static const guint8 one_pixel_start[] = { 0x89, 'P', 'N', 'G', '\r', '\n', 0x1a, '\n', 0, 0, 0, 13, 'I', 'H', 'D', 'R', 0,
+                                          0, 0, 1, 0, 0, 0, 1, 8, 2, 0, 0, 0, 0x90, 0x77, 0x53, 0xde };
+static const guint8 one_pixel_end[] = { 0, 0, 0, 0, 'I', 'D', 'A', 'T' };
+
+/* Copies the chunks of text to OUT, as the header of a picture of one pixel: libpng would decode all of the real one
+ * to get at the texts behind it, and cannot be told not to. */
+static gboolean
+collect_texts (Png *self, GByteArray *out)
+{
+  guint n_texts = 0;
+
+  g_byte_array_append (out, one_pixel_start, sizeof one_pixel_start);
+  self->at += 8;
+  for (;;)
+    {
+      const guint8 *chunk = self->at;
+      guint32 length;
+
+      if (self->end - self->at < 12)
+        return find_problem (self, "the file ends early");
+      memcpy (&length, chunk, 4);
+      length = GUINT32_FROM_BE (length);
+      if (length > (gsize)(self->end - self->at) - 12)
+        return find_problem (self, "the file ends early");
+      self->at += 12 + (gsize)length;
+
+      if (memcmp (chunk + 4, "IEND", 4) == 0)
+        break;
+      if (memcmp (chunk + 4, "tEXt", 4) != 0 && memcmp (chunk + 4, "zTXt", 4) != 0 && memcmp (chunk + 4, "iTXt", 4) != 0)
+        continue;
+      if (length <= MAX_CHUNK_SIZE && n_texts++ < MAX_CHUNKS)
+        g_byte_array_append (out, chunk, 12 + length);
+    }
+  g_byte_array_append (out, one_pixel_end, sizeof one_pixel_end);
+
+  self->at = out->data;
+  self->end = out->data + out->len;
+  return TRUE;
+}
+
 static gboolean
 read_chunks (Png *self)
 {
   if (setjmp (png_jmpbuf (self->png)))
     return FALSE;
 
-  png_set_keep_unknown_chunks (self->png, PNG_HANDLE_CHUNK_NEVER, (png_const_bytep)"IDAT", 1);
   png_read_info (self->png, self->info);
-  png_read_end (self->png, self->info);
   return TRUE;
 }
 
@@ -301,6 +344,7 @@ gboolean
 zie_png_read_texts (const char *path, const char *const *keywords, char **texts, guint n, GError **error)
 {
   g_autoptr(GMappedFile) map = zie_file_map (path, error);
+  g_autoptr(GByteArray) bytes = g_byte_array_new ();
   Png self = { .path = path };
   png_textp chunks = NULL;
   int n_chunks = 0;
@@ -309,7 +353,7 @@ zie_png_read_texts (const char *path, const char *const *keywords, char **texts,
   if (map == NULL)
     return FALSE;
 
-  is_read = start_reading (&self, map) && read_chunks (&self);
+  is_read = start_file (&self, map) && collect_texts (&self, bytes) && start_reading (&self) && read_chunks (&self);
   if (is_read)
     png_get_text (self.png, self.info, &chunks, &n_chunks);
 
