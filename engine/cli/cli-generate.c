@@ -317,6 +317,7 @@ save (Generate *self, const ZieEvent *event, const Task *task, char **path, GErr
   if (event->type == ZIE_EVENT_IMAGE)
     {
       *path = cli_output_get_path (&self->output, index, task->request.prompt, event->image.seed);
+      event->image.recipe->preview_every = 0;      /* how it was watched is no part of how it was made */
       return zie_image_save_png (event->image.image, *path, event->image.recipe, error);
     }
 

@@ -74,8 +74,8 @@ cli_plan (int argc, char **argv)
   GError *error = NULL;
 
   g_option_context_set_summary (context, _("Says what a request will need, in memory and time, without doing it."));
-  cli_request_options_add (&options, context);
   g_option_context_add_main_entries (context, entries, GETTEXT_PACKAGE);
+  cli_request_options_add (&options, context);
   if (!cli_parse (context, argc, argv, &error) || !cli_check_count (rest, 0, 0, NULL, &error)
       || !print_plan (&options, prompt, is_json, &error))
     return cli_fail (error);

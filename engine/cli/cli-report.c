@@ -170,6 +170,15 @@ log_memory (const ZieEvent *event)
     }
 }
 
+/* Every picture carries the time of the stages that its job's pictures share; it counts once. */
+static void
+add_stage_sums (CliReport *self, const ZieEvent *event)
+{
+  for (int i = 0; i < ZIE_N_STAGES; i++)
+    if (event->image_index == 0 || i >= ZIE_STAGE_SAMPLE)
+      self->stage_seconds[i] += event->image.stage_seconds[i];
+}
+
 void
 cli_report_event (CliReport *self, const ZieEvent *event, guint index, const char *file)
 {
@@ -184,8 +193,7 @@ cli_report_event (CliReport *self, const ZieEvent *event, guint index, const cha
     {
       self->n_saved++;
       g_ptr_array_add (self->files, g_strdup (file));
-      for (int i = 0; i < ZIE_N_STAGES; i++)
-        self->stage_seconds[i] += event->image.stage_seconds[i];
+      add_stage_sums (self, event);
     }
 
   if (self->is_verbose)
