@@ -1,0 +1,173 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#define G_LOG_DOMAIN "zie-backend"
+
+#include "zie-backend.h"
+
+#include <zie/zie-error.h>
+
+#include "cpu/cpu-backend.h"
+#include "ref/ref-backend.h"
+
+/* What this program can compute with, best first. */
+static const ZieBackendFuncs *const backends[] = {
+  &zie_cpu_backend_funcs,
+  &zie_ref_backend_funcs,
+};
+
+static const ZieBackendFuncs *
+find (ZieBackendKind kind)
+{
+  for (guint i = 0; i < G_N_ELEMENTS (backends); i++)
+    if (backends[i]->kind == kind)
+      return backends[i];
+  return NULL;
+}
+
+/* "cpu, ref" */
+static char *
+list_names (void)
+{
+  GString *names = g_string_new (NULL);
+
+  for (guint i = 0; i < G_N_ELEMENTS (backends); i++)
+    g_string_append_printf (names, "%s%s", i ? ", " : "", zie_backend_kind_name (backends[i]->kind));
+  return g_string_free (names, FALSE);
+}
+
+/* AUTO becomes what ZIE_BACKEND asks for, if it is set. */
+static gboolean
+apply_environment (ZieBackendKind *kind, GError **error)
+{
+  const char *name = g_getenv ("ZIE_BACKEND");
+  g_autofree char *names = NULL;
+
+  if (*kind != ZIE_BACKEND_AUTO || name == NULL || *name == '\0')
+    return TRUE;
+  if (zie_backend_kind_from_name (name, kind))
+    return TRUE;
+
+  names = list_names ();
+  g_set_error (error, ZIE_ERROR, ZIE_ERROR_BACKEND_UNAVAILABLE,
+               "the environment variable ZIE_BACKEND is \"%s\"; expected auto or one of %s, or no such variable", name, names);
+  return FALSE;
+}
+
+static ZieBackend *
+open_one (const ZieBackendFuncs *funcs, int device_index, ZieThreads *threads, GError **error)
+{
+  ZieDevice devices[16];
+  guint n_devices = funcs->list (devices, G_N_ELEMENTS (devices));
+  ZieBackend *self;
+
+  if (device_index < 0 || (guint)device_index >= n_devices)
+    {
+      g_set_error (error, ZIE_ERROR, ZIE_ERROR_BACKEND_UNAVAILABLE,
+                   "there is no device %d of backend %s: it has %u here, counted from 0", device_index,
+                   zie_backend_kind_name (funcs->kind), n_devices);
+      return NULL;
+    }
+
+  self = g_new0 (ZieBackend, 1);
+  self->funcs = funcs;
+  self->threads = threads;
+  funcs->describe (&self->ops, &self->act, &self->best_compute);
+  if (funcs->open != NULL && !funcs->open (self, device_index, error))
+    {
+      g_free (self);
+      return NULL;
+    }
+  g_debug ("open backend=%s device=%d compute=%s threads=%u", zie_backend_kind_name (funcs->kind), device_index,
+           zie_compute_name (self->best_compute), threads ? zie_threads_get_n (threads) : 1);
+  return self;
+}
+
+/* The best that starts; what the better ones said is for the curious, the last one's error for the caller. */
+static ZieBackend *
+open_best (int device_index, ZieThreads *threads, GError **error)
+{
+  for (guint i = 0; i + 1 < G_N_ELEMENTS (backends); i++)
+    {
+      g_autoptr(GError) local = NULL;
+      ZieBackend *self = open_one (backends[i], device_index, threads, &local);
+
+      if (self != NULL)
+        return self;
+      g_debug ("skip backend=%s why=\"%s\"", zie_backend_kind_name (backends[i]->kind), local->message);
+    }
+  return open_one (backends[G_N_ELEMENTS (backends) - 1], device_index, threads, error);
+}
+
+ZieBackend *
+zie_backend_open (ZieBackendKind kind, int device_index, ZieThreads *threads, GError **error)
+{
+  const ZieBackendFuncs *funcs;
+  g_autofree char *names = NULL;
+
+  if (!apply_environment (&kind, error))
+    return NULL;
+  if (kind == ZIE_BACKEND_AUTO)
+    return open_best (device_index, threads, error);
+  if ((funcs = find (kind)) != NULL)
+    return open_one (funcs, device_index, threads, error);
+
+  names = list_names ();
+  g_set_error (error, ZIE_ERROR, ZIE_ERROR_BACKEND_UNAVAILABLE, "backend %s is not a part of this program, which has %s",
+               zie_backend_kind_name (kind), names);
+  return NULL;
+}
+
+void
+zie_backend_free (ZieBackend *self)
+{
+  if (self == NULL)
+    return;
+  if (self->funcs->close != NULL)
+    self->funcs->close (self);
+  g_free (self);
+}
+
+gboolean
+zie_backend_get_plan_ops (ZieBackendKind kind, ZieOps *ops, ZieDtype *act, ZieCompute *best_compute)
+{
+  const ZieBackendFuncs *funcs;
+  ZieDevice device;
+
+  if (!apply_environment (&kind, NULL))
+    return FALSE;
+
+  funcs = kind == ZIE_BACKEND_AUTO ? NULL : find (kind);
+  for (guint i = 0; kind == ZIE_BACKEND_AUTO && funcs == NULL && i < G_N_ELEMENTS (backends); i++)
+    if (backends[i]->list (&device, 1) > 0)
+      funcs = backends[i];
+  if (funcs == NULL)
+    return FALSE;
+
+  funcs->describe (ops, act, best_compute);
+  return TRUE;
+}
+
+void
+zie_backend_init_ctx (ZieBackend *self, ZieOpCtx *ctx, ZieArena *arena, ZieArena *host, ZieCompute compute, const gint *cancel)
+{
+  *ctx = (ZieOpCtx) {
+    .ops = &self->ops,
+    .arena = arena,
+    .host = host,
+    .threads = self->threads,
+    .n_threads = self->threads ? zie_threads_get_n (self->threads) : 1,
+    .cancel = cancel,
+    .compute = compute == ZIE_COMPUTE_AUTO ? self->best_compute : compute,
+    .act = self->act,
+    .backend = self->data,
+  };
+}
+
+guint
+zie_list_devices (ZieDevice *devices, guint max_devices)
+{
+  guint n = 0;
+
+  for (guint i = 0; i < G_N_ELEMENTS (backends); i++)
+    n += backends[i]->list (devices + n, max_devices - n);
+  return n;
+}
