@@ -19,7 +19,7 @@ import tempfile
 import time
 import unittest
 
-ZIMAGE, MANUAL = sys.argv[1], sys.argv[2]
+ZIMAGE, MANUAL = os.path.abspath(sys.argv[1]), sys.argv[2]
 COMMANDS = ["generate", "plan", "info", "inspect", "tokenize", "devices", "bench"]
 TINY = ["--width", "64", "--height", "64", "--steps", "2"]
 STAGES = ["text", "refine", "sample", "decode"]
