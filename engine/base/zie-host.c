@@ -41,12 +41,15 @@ zie_host_cpu_name (char *name, gsize size)
   g_autofree char *text = NULL;
   g_autofree char *found = NULL;
   struct utsname system;
+  const char *end;
 
   if (g_file_get_contents ("/proc/cpuinfo", &text, NULL, NULL))
     found = zie_host_parse_cpu_name (text);
   if (found == NULL)
     found = g_strdup (uname (&system) == 0 ? system.machine : "CPU");
   g_strlcpy (name, found, size);
+  if (!g_utf8_validate (name, -1, &end))
+    name[end - name] = '\0';                    /* cut inside a character */
 }
 
 void *
