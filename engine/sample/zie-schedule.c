@@ -3,7 +3,9 @@
 
 #include "zie-schedule.h"
 
-/* torch.linspace (1, 1 / n, n) in fp32: it walks from both ends. */
+#include <math.h>
+
+/* torch.linspace (1, 1 / n, n) in fp32: it walks from both ends, with one rounding a value. */
 static float
 base_sigma (int n, int i)
 {
@@ -13,7 +15,7 @@ base_sigma (int n, int i)
   if (n == 1)
     return 1.0f;
   step = (end - 1.0f) / (float)(n - 1);
-  return i < n / 2 ? 1.0f + step * (float)i : end - step * (float)(n - 1 - i);
+  return i < n / 2 ? fmaf (step, (float)i, 1.0f) : fmaf (-step, (float)(n - 1 - i), end);
 }
 
 void

@@ -24,7 +24,7 @@ A run is recorded twice over.
  *  As a whole, by the pipeline in float32: the latent after every step and the picture, and the errors of the same call in
     bfloat16.
 
-A tensor of more than LIMIT elements is stored as its elements 0, p, 2p … of the flattened order, p a prime that divides none
+An output of more than LIMIT elements is stored as its elements 0, p, 2p … of the flattened order, p a prime that divides none
 of its sizes, so that rows, columns, channels and tokens are all met.
 """
 import argparse
@@ -100,11 +100,11 @@ MODELS = {
         [
             # 5 x 9 tokens; truncation drops guidance in the last steps, normalisation is held to 0.9 norms
             dict(name="guided", prompt="a dog", negative_prompt="a cat on a red mat", width=80, height=144, n_steps=6, seed=3,
-                 guidance=4.0, cfg_normalization=0.9, cfg_truncation=0.55, blocks=True),
+                 guidance=4.0, cfg_normalization=0.9, cfg_truncation=0.2, blocks=True),
             # 8 x 8 tokens and a caption of exactly 32: no padding anywhere
             dict(name="unpadded", prompt="!?" * 8, width=128, height=128, n_steps=9, seed=4, blocks=False),
             # one token
-            dict(name="one-token", prompt="", width=16, height=16, n_steps=1, seed=5, blocks=False),
+            dict(name="one-token", prompt="a", width=16, height=16, n_steps=1, seed=5, blocks=False),
         ]),
 }
 
@@ -303,7 +303,7 @@ class Store:
 
     def put(self, name, value, **more):
         shape = list(value.shape)
-        p = stride_of(shape)
+        p = 1 if "/feed/" in name else stride_of(shape)
         value = value if value.dtype == torch.int32 else value.float()
         self.tensors[name] = value.reshape(-1)[::p].clone().contiguous() if p > 1 else value.clone().contiguous()
         self.about[name] = dict(shape=shape, stride=p, **more)
@@ -415,7 +415,7 @@ def make(name, out):
         for n, shape in table(config[part]):
             mean, std = weights.scale_of(part, n, shape)
             tensors.append([part, n, config["types"][part], list(shape), mean, std])
-    save_file(store.tensors, os.path.join(out, name + ".safetensors"), metadata=versions())
+    save_file(store.tensors, os.path.join(out, name + ".safetensors"), metadata={"versions": json.dumps(versions())})   # one key: their order is not kept
     write_json(os.path.join(out, name + ".json"), {"versions": versions(), "seed": SEED, "files": files, "weights": tensors, "runs": runs,
                                                    "tensors": store.about})
     print(name, len(store.tensors), "tensors", os.path.getsize(os.path.join(out, name + ".safetensors")), "bytes")
