@@ -28,8 +28,9 @@ static const Case cases[] = {
   { 21, 21, 6, 2, 64, 640, TRUE, CHECK_NORMAL, F32, BF16 },
   { 1024, 1024, 1, 1, 128, 0, FALSE, CHECK_NORMAL, F32, BF16 },
 
-  /* Slices of the full-size models: 1024² pixels and a caption, the encoder at 64 ids, the autoencoder's one head of 512. */
-  { 5, 4128, 30, 30, 128, 11520, FALSE, CHECK_NORMAL, F32, BF16 },
+  /* Slices of the full-size models: all heads, all keys, the encoder at 64 ids, the autoencoder's one head of 512. */
+  { 5, 544, 30, 30, 128, 11520, FALSE, CHECK_NORMAL, F32, BF16 },
+  { 9, 4128, 2, 2, 128, 768, FALSE, CHECK_NORMAL, F32, BF16 },
   { 64, 64, 32, 8, 128, 6144, TRUE, CHECK_NORMAL, F32, BF16 },
   { 70, 1024, 1, 1, 512, 0, FALSE, CHECK_NORMAL, F32, BF16 },
 
@@ -53,7 +54,14 @@ static const Case cases[] = {
   { 33, 70, 2, 2, 64, 0, FALSE, CHECK_ZEROS, 0, 0 },
   { 33, 70, 2, 2, 64, 0, FALSE, CHECK_DENORMAL, F32, BF16 },
   { 130, 64, 1, 1, 64, 0, FALSE, CHECK_ONE_HOT, F32, BF16 },
+
+  /* Large: a picture of 1024 x 1024 and its caption; its autoencoder; the encoder at its longest. */
+  { 4128, 4128, 30, 30, 128, 0, FALSE, CHECK_NORMAL, F32, BF16 },
+  { 16384, 16384, 1, 1, 512, 0, FALSE, CHECK_NORMAL, F32, BF16 },
+  { 512, 512, 32, 8, 128, 0, TRUE, CHECK_NORMAL, F32, BF16 },
 };
+
+#define N_LARGE 3
 
 typedef struct
 {
@@ -95,4 +103,4 @@ run_case (Check *check, guint index)
   check_run (check, call, &data, check_get_compute (check) == ZIE_COMPUTE_BF16 ? c->bf16 : c->f32);
 }
 
-const CheckOp check_attention = { "attention", G_N_ELEMENTS (cases), TRUE, TRUE, name_case, run_case };
+const CheckOp check_attention = { "attention", G_N_ELEMENTS (cases), N_LARGE, TRUE, TRUE, name_case, run_case };

@@ -72,7 +72,19 @@ static const Case cases[] = {
   { 40, 24, 3, 9, 13, 0, 0, 0, 0, 0, BF, CHECK_ONE_HOT },
   { 40, 24, 3, 9, 13, UPSAMPLE, 0, 0, 0, 0, BF, CHECK_ONE_HOT },
   { 40, 24, 3, 10, 12, STRIDE_2, 0, 0, 0, 0, BF, CHECK_ONE_HOT },
+
+  /* Large: layers of a picture of 1024 x 1024, the widest only in bands. */
+  { 512, 512, 3, 128, 128, NORM, 0, 0, 0, 0, BF, CHECK_NORMAL },
+  { 512, 512, 3, 128, 128, UPSAMPLE, 0, 0, 0, 0, BF, CHECK_NORMAL },
+  { 512, 256, 3, 64, 512, NORM, 0, 0, 0, 0, BF, CHECK_NORMAL },
+  { 256, 256, 3, 64, 512, UPSAMPLE, 0, 0, 0, 0, BF, CHECK_NORMAL },
+  { 256, 128, 1, 64, 1024, 0, 0, 0, 0, 0, BF, CHECK_NORMAL },
+  { 128, 128, 3, 64, 1024, NORM | RESIDUAL | RESIDUAL_IS_Y, 0, 0, 0, 0, BF, CHECK_NORMAL },
+  { 128, 3, 3, 64, 1024, NORM, 0, 0, 0, 0, BF, CHECK_NORMAL },
+  { 128, 128, 3, 64, 1024, STRIDE_2, 0, 0, 0, 0, BF, CHECK_NORMAL },
 };
+
+#define N_LARGE 8
 
 typedef struct
 {
@@ -141,4 +153,4 @@ run_case (Check *check, guint index)
   check_run (check, call, &data, tolerance);
 }
 
-const CheckOp check_conv = { "conv2d", G_N_ELEMENTS (cases), TRUE, TRUE, name_case, run_case };
+const CheckOp check_conv = { "conv2d", G_N_ELEMENTS (cases), N_LARGE, TRUE, TRUE, name_case, run_case };

@@ -31,6 +31,8 @@ static const Case cases[] = {
   { 7, 65, 0, CHECK_ZEROS },
   { 7, 65, 0, CHECK_DENORMAL },
   { 70, 65, 0, CHECK_ONE_HOT },
+
+  { 4128, 10240, 0, CHECK_NORMAL },                      /* large */
 };
 
 typedef struct
@@ -93,7 +95,7 @@ run_swiglu (Check *check, guint index)
   check_run (check, call_swiglu, &data, EXP);
 }
 
-const CheckOp check_swiglu = { "swiglu", G_N_ELEMENTS (cases), FALSE, FALSE, append_name, run_swiglu };
+const CheckOp check_swiglu = { "swiglu", G_N_ELEMENTS (cases), 1, FALSE, FALSE, append_name, run_swiglu };
 
 static void
 call_add (ZieOpCtx *ctx, gpointer data)
@@ -111,7 +113,7 @@ run_add (Check *check, guint index)
   check_run (check, call_add, &data, 0);
 }
 
-const CheckOp check_add = { "add", G_N_ELEMENTS (cases), FALSE, FALSE, append_name, run_add };
+const CheckOp check_add = { "add", G_N_ELEMENTS (cases), 1, FALSE, FALSE, append_name, run_add };
 
 /* unary: each kind with each case, in place for odd ones */
 
@@ -147,7 +149,7 @@ run_unary (Check *check, guint index)
   check_run (check, call_unary, &data, unaries[data.kind].tolerance);
 }
 
-const CheckOp check_unary = { "unary", G_N_ELEMENTS (unaries) * G_N_ELEMENTS (cases), FALSE, FALSE, name_unary, run_unary };
+const CheckOp check_unary = { "unary", G_N_ELEMENTS (unaries) * G_N_ELEMENTS (cases), G_N_ELEMENTS (unaries), FALSE, FALSE, name_unary, run_unary };
 
 static void
 call_copy (ZieOpCtx *ctx, gpointer data)
@@ -165,7 +167,7 @@ run_copy (Check *check, guint index)
   check_run (check, call_copy, &data, 0);
 }
 
-const CheckOp check_copy = { "copy", G_N_ELEMENTS (cases), FALSE, FALSE, append_name, run_copy };
+const CheckOp check_copy = { "copy", G_N_ELEMENTS (cases), 1, FALSE, FALSE, append_name, run_copy };
 
 /* Rows from stored weights, exactly. */
 
@@ -211,7 +213,7 @@ run_gather (Check *check, guint index)
   check_run (check, call_gather, &data, 0);
 }
 
-const CheckOp check_gather = { "gather", G_N_ELEMENTS (table_cases), FALSE, FALSE, name_table, run_gather };
+const CheckOp check_gather = { "gather", G_N_ELEMENTS (table_cases), 0, FALSE, FALSE, name_table, run_gather };
 
 static void
 call_fill_rows (ZieOpCtx *ctx, gpointer data)
@@ -233,4 +235,4 @@ run_fill_rows (Check *check, guint index)
   check_run (check, call_fill_rows, &data, 0);
 }
 
-const CheckOp check_fill_rows = { "fill_rows", G_N_ELEMENTS (table_cases), FALSE, FALSE, name_table, run_fill_rows };
+const CheckOp check_fill_rows = { "fill_rows", G_N_ELEMENTS (table_cases), 0, FALSE, FALSE, name_table, run_fill_rows };

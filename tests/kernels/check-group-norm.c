@@ -32,6 +32,9 @@ static const Case cases[] = {
   { 100, 64, 32, 0, CHECK_ZEROS, 1e-12 },                /* eps decides */
   { 100, 64, 32, 0, CHECK_DENORMAL, STATISTICS },
   { 100, 64, 32, 0, CHECK_ONE_HOT, STATISTICS },
+
+  { 65536, 512, 32, 0, CHECK_NORMAL, STATISTICS },       /* large */
+  { 262144, 128, 32, 0, CHECK_NORMAL, STATISTICS },
 };
 
 typedef struct
@@ -75,7 +78,7 @@ run_group_norm (Check *check, guint index)
   check_run (check, call_group_norm, &data, c->tolerance);
 }
 
-const CheckOp check_group_norm = { "group_norm", G_N_ELEMENTS (cases), FALSE, TRUE, name_case, run_group_norm };
+const CheckOp check_group_norm = { "group_norm", G_N_ELEMENTS (cases), 2, FALSE, TRUE, name_case, run_group_norm };
 
 static void
 call_affine (ZieOpCtx *ctx, gpointer data)
@@ -101,4 +104,4 @@ run_affine (Check *check, guint index)
   check_run (check, call_affine, &data, 1e-13);
 }
 
-const CheckOp check_affine = { "affine", G_N_ELEMENTS (cases), FALSE, FALSE, name_case, run_affine };
+const CheckOp check_affine = { "affine", G_N_ELEMENTS (cases), 2, FALSE, FALSE, name_case, run_affine };

@@ -64,7 +64,17 @@ static const Case cases[] = {
   { 401, 384, 129, 0, 0, ZIE_DTYPE_BF16, FALSE, CHECK_ONE_HOT, 0 },        /* a column of the weight, exactly */
   { 65, 63, 129, 0, 0, ZIE_DTYPE_F16, FALSE, CHECK_ONE_HOT, SUMS },        /* BF16 rounds these, F32 does not */
   { 97, 96, 47, 0, 0, ZIE_DTYPE_Q8_0, FALSE, CHECK_ONE_HOT, SUMS },
+
+  /* Large: a picture of 1024 x 1024 and its caption, the encoder at its longest. */
+  { 4128, 3840, 3840, 0, 11520, ZIE_DTYPE_BF16, FALSE, CHECK_NORMAL, SUMS },
+  { 4128, 3840, 10240, 0, 0, ZIE_DTYPE_BF16, FALSE, CHECK_NORMAL, SUMS },
+  { 4128, 10240, 3840, 0, 0, ZIE_DTYPE_BF16, FALSE, CHECK_NORMAL, SUMS },
+  { 4128, 3840, 10240, 0, 0, ZIE_DTYPE_Q8_0, FALSE, CHECK_NORMAL, SUMS },
+  { 512, 2560, 9728, 0, 0, ZIE_DTYPE_BF16, FALSE, CHECK_NORMAL, SUMS },
+  { 16384, 512, 512, 0, 0, ZIE_DTYPE_BF16, TRUE, CHECK_NORMAL, SUMS },
 };
+
+#define N_LARGE 6
 
 typedef struct
 {
@@ -107,4 +117,4 @@ run_case (Check *check, guint index)
   check_run (check, call, &data, c->tolerance);
 }
 
-const CheckOp check_linear = { "linear", G_N_ELEMENTS (cases), TRUE, TRUE, name_case, run_case };
+const CheckOp check_linear = { "linear", G_N_ELEMENTS (cases), N_LARGE, TRUE, TRUE, name_case, run_case };

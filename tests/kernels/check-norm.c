@@ -37,6 +37,8 @@ static const Case row_cases[] = {
   { 4, 385, 0, 0, TRUE, FALSE, ZIE_DTYPE_BF16, CHECK_DENORMAL, ROWS },
   { 40, 33, 0, 0, FALSE, FALSE, ZIE_DTYPE_BF16, CHECK_ONE_HOT, ROWS },
   { 9, 3840, 0, 0, TRUE, FALSE, ZIE_DTYPE_BF16, CHECK_OFFSET, 1e-9 },           /* a mean of 100 summed in f32 is off by 1e-5 of the deviations */
+
+  { 4128, 3840, 0, 0, TRUE, FALSE, ZIE_DTYPE_BF16, CHECK_NORMAL, ROWS },        /* large */
 };
 
 static const Case head_cases[] = {
@@ -52,6 +54,8 @@ static const Case head_cases[] = {
   { 9, 64, 2, 0, FALSE, TRUE, ZIE_DTYPE_F32, CHECK_ZEROS, 0 },
   { 9, 64, 2, 0, FALSE, TRUE, ZIE_DTYPE_F32, CHECK_DENORMAL, ROWS },
   { 130, 64, 2, 0, FALSE, TRUE, ZIE_DTYPE_F32, CHECK_ONE_HOT, ROWS },
+
+  { 4128, 128, 30, 11520, FALSE, TRUE, ZIE_DTYPE_BF16, CHECK_NORMAL, ROWS },    /* large */
 };
 
 typedef struct
@@ -111,7 +115,7 @@ run_rms_norm (Check *check, guint index)
   check_run (check, call_rms_norm, &data, data.c->tolerance);
 }
 
-const CheckOp check_rms_norm = { "rms_norm", G_N_ELEMENTS (row_cases), FALSE, FALSE, name_row_case, run_rms_norm };
+const CheckOp check_rms_norm = { "rms_norm", G_N_ELEMENTS (row_cases), 1, FALSE, FALSE, name_row_case, run_rms_norm };
 
 static void
 call_layer_norm (ZieOpCtx *ctx, gpointer data)
@@ -129,7 +133,7 @@ run_layer_norm (Check *check, guint index)
   check_run (check, call_layer_norm, &data, data.c->tolerance);
 }
 
-const CheckOp check_layer_norm = { "layer_norm", G_N_ELEMENTS (row_cases), FALSE, FALSE, name_row_case, run_layer_norm };
+const CheckOp check_layer_norm = { "layer_norm", G_N_ELEMENTS (row_cases), 1, FALSE, FALSE, name_row_case, run_layer_norm };
 
 static void
 call_gated_norm_add (ZieOpCtx *ctx, gpointer data)
@@ -161,7 +165,7 @@ run_gated_norm_add (Check *check, guint index)
   check_run (check, call_gated_norm_add, &data, c->tolerance);
 }
 
-const CheckOp check_gated_norm_add = { "gated_norm_add", G_N_ELEMENTS (row_cases), FALSE, FALSE, name_gated_case, run_gated_norm_add };
+const CheckOp check_gated_norm_add = { "gated_norm_add", G_N_ELEMENTS (row_cases), 1, FALSE, FALSE, name_gated_case, run_gated_norm_add };
 
 static void
 call_qk_norm_rope (ZieOpCtx *ctx, gpointer data)
@@ -191,4 +195,4 @@ run_qk_norm_rope (Check *check, guint index)
   check_run (check, call_qk_norm_rope, &data, c->tolerance);
 }
 
-const CheckOp check_qk_norm_rope = { "qk_norm_rope", 2 * G_N_ELEMENTS (head_cases), FALSE, FALSE, name_head_case, run_qk_norm_rope };
+const CheckOp check_qk_norm_rope = { "qk_norm_rope", 2 * G_N_ELEMENTS (head_cases), 2, FALSE, FALSE, name_head_case, run_qk_norm_rope };

@@ -16,6 +16,10 @@
 #define POISON 0x7fd0dead               /* a NaN that nothing computes */
 #define BENCH_US 200000
 
+/* The longest that an op may go on after it was cancelled: one slice of work (zie-ops.h). */
+#define SLICE_US 50000
+#define CANCEL_TRIES 6
+
 /* Below this, differences are not counted: hardware may flush what is smaller than the smallest normal float. */
 #define FLUSHED 2e-38
 
@@ -45,7 +49,7 @@ struct _Check
   ZieBackend *reference, *backend;      /* borrowed */
   const ZieDevice *device;              /* borrowed: the backend's facts */
   ZieCompute compute;
-  gboolean is_bench;
+  gboolean is_large;
   guint64 random;
   GPtrArray *buffers;                   /* of Buffer */
   GPtrArray *weights;                   /* of Weight */
@@ -57,7 +61,7 @@ static struct
 {
   char *filter, *backend;
   gint64 seed;
-  gboolean list, bench;
+  gboolean list, bench, large;
 } options = { .seed = 1 };
 
 static const CheckOp *const ops[] = {
@@ -543,7 +547,75 @@ compare (Check *check, guint index, double tolerance)
     }
   if (mean > tolerance)
     fail (check, "tensor %u: error %.3g of %.3g allowed", index, mean, tolerance);
-  g_string_append_printf (check->report, " %.1e", mean);
+  g_string_append_printf (check->report, "%s %.1e", check->report->len ? "" : "error", mean);
+}
+
+/* Cancelling in the middle */
+
+typedef struct
+{
+  gint64 delay;                         /* microseconds from the start to the flag */
+  gint cancel;                          /* atomic */
+  gint64 when;                          /* the flag was set; read after the thread was joined */
+} Canceller;
+
+static gpointer
+cancel_later (gpointer data)
+{
+  Canceller *self = data;
+
+  g_usleep ((gulong)self->delay);
+  self->when = g_get_monotonic_time ();
+  g_atomic_int_set (&self->cancel, 1);
+  return NULL;
+}
+
+/* How long CALL goes on after it was cancelled DELAY microseconds from its start; *IS_DONE: it had ended before. */
+static gint64
+cancel_once (ZieOpCtx *ctx, CheckCall call, gpointer data, gint64 delay, gboolean *is_done)
+{
+  Canceller canceller = { .delay = delay };
+  GThread *thread;
+  gint64 end;
+
+  ctx->cancel = &canceller.cancel;
+  thread = g_thread_new ("cancel", cancel_later, &canceller);
+  call (ctx, data);
+  end = g_get_monotonic_time ();
+  g_thread_join (thread);
+  *is_done = end <= canceller.when;
+  return end - canceller.when;
+}
+
+/* The longest wait over several moments.  Other programs only ever make one longer, so the best of a few tries counts. */
+static void
+check_cancel (Check *check, CheckCall call, gpointer data, gsize planned)
+{
+  static const gint64 delays[] = { 3000, 11000, 29000, 47000, 71000, 113000, 187000 };
+  g_autofree guint8 **places = g_new (guint8 *, check->buffers->len);
+  gint64 longest = 0;
+  Memory memory;
+  ZieOpCtx ctx;
+
+  memory_init (&memory, check, check->backend, planned);
+  zie_backend_init_ctx (check->backend, &ctx, &memory.arena, NULL, check->compute, NULL);
+  place_tensors (check, &ctx, places);
+  for (guint i = 0; i < G_N_ELEMENTS (delays); i++)
+    {
+      gint64 best = G_MAXINT64;
+      gboolean is_done = FALSE;
+
+      for (int t = 0; t < CANCEL_TRIES && best > SLICE_US && !is_done; t++)
+        best = MIN (best, cancel_once (&ctx, call, data, delays[i], &is_done));
+      if (is_done)
+        break;
+      longest = MAX (longest, best);
+      if (best > SLICE_US)
+        fail (check, "cancelled after %.0f ms, the op went on for %.0f ms; a slice may take %d", (double)delays[i] / 1e3,
+              (double)best / 1e3, SLICE_US / 1000);
+    }
+  g_string_append_printf (check->report, "cancelled within %.1f ms", (double)longest / 1e3);
+  memory_clear (&memory);
 }
 
 /* Timing */
@@ -553,7 +625,7 @@ bench (Check *check, CheckCall call, gpointer data, gsize planned, const ZieTall
 {
   g_autofree guint8 **places = g_new (guint8 *, check->buffers->len);
   double peak = check->compute == ZIE_COMPUTE_BF16 ? check->device->flops_bf16 : check->device->flops_f32;
-  gint64 best = G_MAXINT64, begin = g_get_monotonic_time (), now;
+  gint64 best = G_MAXINT64, begin, now;
   guint n_runs = 0;
   Memory memory;
   ZieOpCtx ctx;
@@ -561,7 +633,8 @@ bench (Check *check, CheckCall call, gpointer data, gsize planned, const ZieTall
   memory_init (&memory, check, check->backend, planned);
   zie_backend_init_ctx (check->backend, &ctx, &memory.arena, NULL, check->compute, NULL);
   place_tensors (check, &ctx, places);
-  for (now = begin; now - begin < BENCH_US || n_runs < 3; n_runs++)
+  begin = now = g_get_monotonic_time ();
+  for (; now - begin < BENCH_US || n_runs < 3; n_runs++)
     {
       gint64 start = g_get_monotonic_time ();
       guint n = (guint)CLAMP (200 / MAX (best, 1), 1, 1000);      /* many of the short ones, for the clock's sake */
@@ -587,6 +660,16 @@ check_run (Check *check, CheckCall call, gpointer data, double tolerance)
   gsize planned;
 
   draw_images (check);
+  if (check->is_large)
+    {
+      planned = count_call (check, check->backend, call, data, &tally);
+      if (options.bench)
+        bench (check, call, data, planned, &tally);
+      else
+        check_cancel (check, call, data, planned);
+      return;
+    }
+
   planned = count_call (check, check->reference, call, data, &tally);
   run_once (check, check->reference, call, data, planned, G_STRUCT_OFFSET (Buffer, expected));
   if (check->failure->len > 0)
@@ -608,7 +691,7 @@ check_run (Check *check, CheckCall call, gpointer data, double tolerance)
     }
 
   run_cancelled (check, call, data, planned);
-  if (check->is_bench && check->failure->len == 0)
+  if (options.bench && check->failure->len == 0)
     bench (check, call, data, planned, &tally);
 }
 
@@ -666,7 +749,8 @@ set_repeat_line (const char *name)
   for (guint i = 0; i < G_N_ELEMENTS (variables); i++)
     if (g_getenv (variables[i]))
       g_string_append_printf (line, "%s=%s ", variables[i], g_getenv (variables[i]));
-  g_string_append_printf (line, "%s --seed %" G_GINT64_FORMAT " --filter '%s'", program, options.seed, name);
+  g_string_append_printf (line, "%s%s --seed %" G_GINT64_FORMAT " --filter '%s'", program, options.large ? " --large" : "",
+                          options.seed, name);
   g_strlcpy (repeat_line, line->str, sizeof repeat_line);
   g_string_free (line, TRUE);
 }
@@ -682,7 +766,7 @@ run_case (const CheckOp *op, guint index, const char *name, ZieCompute compute, 
     .backend = backend,
     .device = device,
     .compute = compute,
-    .is_bench = options.bench,
+    .is_large = index >= op->n_cases - op->n_large,
     .random = hash_name (name, (guint64)options.seed),
     .buffers = g_ptr_array_new_with_free_func (buffer_free),
     .weights = g_ptr_array_new_with_free_func (weight_free),
@@ -694,7 +778,7 @@ run_case (const CheckOp *op, guint index, const char *name, ZieCompute compute, 
   set_repeat_line (name);
   op->run_case (&check, index);
   ok = check.failure->len == 0;
-  printf ("%s %u - %s%s%s\n", ok ? "ok" : "not ok", number, name, check.report->len ? " error" : "", check.report->str);
+  printf ("%s %u - %s%s%s\n", ok ? "ok" : "not ok", number, name, check.report->len ? ": " : "", check.report->str);
   if (!ok)
     printf ("# %s\n# repeat: %s\n", check.failure->str, repeat_line);
   fflush (stdout);
@@ -720,7 +804,7 @@ run_backend (ZieBackend *reference, ZieBackend *backend, const ZieDevice *device
         {
           g_autofree char *name = case_name (ops[o], i, backend, computes[c]);
 
-          if (!is_wanted (name))
+          if (options.large != (i >= ops[o]->n_cases - ops[o]->n_large) || !is_wanted (name))
             continue;
           if (options.list)
             printf ("%s\n", name);
@@ -739,6 +823,7 @@ parse_options (int *argc, char ***argv)
     { "seed", 0, 0, G_OPTION_ARG_INT64, &options.seed, "of all inputs (1)", "N" },
     { "list", 0, 0, G_OPTION_ARG_NONE, &options.list, "print the names of the cases", NULL },
     { "bench", 0, 0, G_OPTION_ARG_NONE, &options.bench, "time each case: best of many runs", NULL },
+    { "large", 0, 0, G_OPTION_ARG_NONE, &options.large, "whole layers of the full-size model instead: cancelled, or timed", NULL },
     { NULL }
   };
   g_autoptr(GOptionContext) context = g_option_context_new ("- each op of each backend against the reference");
@@ -768,7 +853,7 @@ main (int argc, char **argv)
     signal (fatal[i], on_fatal);
 
   /* More threads than cores, so that items are finished out of order; as many as cores for the clock. */
-  threads = zie_threads_new (options.bench ? 0 : zie_threads_count_cores () + 1, FALSE);
+  threads = zie_threads_new (options.bench || options.large ? 0 : zie_threads_count_cores () + 1, FALSE);
   if (!(reference = zie_backend_open (ZIE_BACKEND_REF, 0, threads, &error)))
     g_error ("%s", error->message);
 

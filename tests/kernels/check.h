@@ -9,7 +9,10 @@
  * For each case and backend: the reference's result, computed from the same stored weights; the backend's result, with every
  * byte around the tensors and behind the scratch watched, outputs and scratch poisoned with NaN before, and inputs
  * compared afterwards; the same once more, which must give the same bits; the arena against what the counting backend said;
- * a cancelled call. */
+ * a cancelled call.
+ *
+ * Large cases, run by --large instead of the others, are whole layers of the full-size model: too much work for the
+ * reference, so they are cancelled in the middle, which must not take longer than a slice of work, and timed by --bench. */
 
 /* How numbers are filled in. */
 typedef enum
@@ -36,6 +39,7 @@ typedef struct
 {
   const char *name;
   guint n_cases;
+  guint n_large;                                        /* the last so many of N_CASES are large */
   gboolean uses_compute;                                /* run once in F32 and once in BF16 */
   gboolean takes_scratch;                               /* all that was planned; elementwise ops share one figure */
   void (*name_case) (guint index, GString *name);       /* words without spaces: a part of the filter */
