@@ -18,7 +18,7 @@
 
 #define TILE_WIDTH 64
 #define TILE_HEIGHT 16
-#define TILE_SIZE (512 * 1024)   /* bytes of the task's input: half of a second cache */
+#define TILE_SIZE (384 * 1024)   /* bytes of the task's input: it and a panel of weights stay in a second cache */
 #define FEW_OUT 4                /* up to here outputs are dot products: panels would be mostly empty */
 
 typedef struct

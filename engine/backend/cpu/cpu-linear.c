@@ -7,6 +7,8 @@
 
 #include "zie-op-shape.h"
 
+#include "cpu-onednn.h"
+
 /* A task is a block of rows times a block of columns.  For each stretch of k it packs the weights panel by panel to f32
  * and runs the product's inner block over it.  Every element of y sums its k in the same order
  * whatever the blocks of rows and columns are, so these may follow the number of threads. */
@@ -98,10 +100,19 @@ carve (const ZieOpCtx *ctx, Linear *self, guint8 *base, gint64 m, gint64 n, gint
   return c.used;
 }
 
+/* Whether the processor's own bf16 products take it; a few rows are limited by reading the weights. */
+static gboolean
+use_bf16 (const ZieOpCtx *ctx, const ZieOpShape *shape)
+{
+  return ctx->compute == ZIE_COMPUTE_BF16 && shape->m > FEW_ROWS && zie_dnn_has_bf16 ();
+}
+
 gsize
 zie_cpu_linear_scratch (const ZieOpCtx *ctx, const ZieOpShape *shape)
 {
-  return carve (ctx, NULL, NULL, shape->m, shape->n, shape->k);
+  gsize size = carve (ctx, NULL, NULL, shape->m, shape->n, shape->k);
+
+  return use_bf16 (ctx, shape) ? MAX (size, zie_cpu_linear_bf16_scratch (ctx, shape)) : size;
 }
 
 static void
@@ -188,11 +199,20 @@ zie_cpu_linear (ZieOpCtx *ctx, ZieTensor *y, const ZieTensor *x, const ZieWeight
   ZieOpShape shape = zie_op_shape_linear (y, x, w, b);
   ZieMark mark = zie_arena_mark (ctx->arena);
   Linear self = { .ctx = ctx, .kernels = zie_cpu_get_kernels (), .y = y, .x = x, .w = w };
+  void *scratch;
 
   self.w_row_size = zie_dtype_row_size (w->dtype, w->cols);
   self.round_bf16 = ctx->compute == ZIE_COMPUTE_BF16;
   self.copy_x = self.round_bf16 || zie_cpu_stride_collides (x->stride);
-  carve (ctx, &self, zie_op_scratch (ctx, &shape), x->rows, w->rows, x->cols);
+  scratch = zie_op_scratch (ctx, &shape);
+
+  if (use_bf16 (ctx, &shape) && zie_cpu_linear_bf16 (ctx, scratch, y, x, w, b))
+    {
+      zie_arena_rewind (ctx->arena, mark);
+      return;
+    }
+
+  carve (ctx, &self, scratch, x->rows, w->rows, x->cols);
 
   if (b != NULL)
     self.kernels->expand (b->dtype, (float *)self.bias, b->data, b->cols);

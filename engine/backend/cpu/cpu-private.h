@@ -61,6 +61,10 @@ zie_cpu_padded_stride (gint64 n)
 gsize zie_cpu_linear_scratch (const ZieOpCtx *ctx, const ZieOpShape *shape);
 void zie_cpu_linear (ZieOpCtx *ctx, ZieTensor *y, const ZieTensor *x, const ZieWeight *w, const ZieWeight *b);
 
+/* By oneDNN; FALSE: it does not do this shape, and nothing was written.  SCRATCH as zie_cpu_linear_bf16_scratch() says. */
+gsize zie_cpu_linear_bf16_scratch (const ZieOpCtx *ctx, const ZieOpShape *shape);
+gboolean zie_cpu_linear_bf16 (ZieOpCtx *ctx, void *scratch, ZieTensor *y, const ZieTensor *x, const ZieWeight *w, const ZieWeight *b);
+
 gsize zie_cpu_attention_scratch (const ZieOpCtx *ctx, const ZieOpShape *shape);
 void zie_cpu_attention (ZieOpCtx *ctx, ZieTensor *o, const ZieTensor *q, const ZieTensor *k, const ZieTensor *v, int heads,
                         int kv_heads, float scale, gboolean causal);
