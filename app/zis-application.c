@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#define G_LOG_DOMAIN "zis-application"
+
+#include "zis-application.h"
+
+#include "zis-window.h"
+
+struct _ZisApplication
+{
+  AdwApplication parent_instance;
+
+  GSettings *settings;       /* owned */
+};
+
+G_DEFINE_FINAL_TYPE (ZisApplication, zis_application, ADW_TYPE_APPLICATION)
+
+static ZisWindow *
+get_window (ZisApplication *self)
+{
+  GList *windows = gtk_application_get_windows (GTK_APPLICATION (self));
+
+  for (; windows; windows = windows->next)
+    if (ZIS_IS_WINDOW (windows->data))
+      return windows->data;
+
+  return zis_window_new (self, self->settings);
+}
+
+static void
+zis_application_activate (GApplication *application)
+{
+  gtk_window_present (GTK_WINDOW (get_window (ZIS_APPLICATION (application))));
+}
+
+static void
+zis_application_open (GApplication *application, GFile **files, int n_files, const char *hint)
+{
+  ZisWindow *window = get_window (ZIS_APPLICATION (application));
+
+  gtk_window_present (GTK_WINDOW (window));
+  zis_window_open_file (window, files[0]);
+}
+
+/* "system", "light", "dark" of the settings are Adwaita's schemes. */
+static gboolean
+style_to_scheme (GValue *value, GVariant *variant, gpointer user_data)
+{
+  const char *style = g_variant_get_string (variant, NULL);
+  AdwColorScheme scheme = g_str_equal (style, "dark") ? ADW_COLOR_SCHEME_FORCE_DARK
+                          : g_str_equal (style, "light") ? ADW_COLOR_SCHEME_FORCE_LIGHT : ADW_COLOR_SCHEME_DEFAULT;
+
+  g_value_set_enum (value, scheme);
+  return TRUE;
+}
+
+static void
+zis_application_startup (GApplication *application)
+{
+  ZisApplication *self = ZIS_APPLICATION (application);
+
+  G_APPLICATION_CLASS (zis_application_parent_class)->startup (application);
+  self->settings = g_settings_new (ZIS_APP_ID);
+  g_settings_bind_with_mapping (self->settings, "style", adw_style_manager_get_default (), "color-scheme",
+                                G_SETTINGS_BIND_GET, style_to_scheme, NULL, NULL, NULL);
+  zis_application_install_actions (self);
+  gtk_window_set_default_icon_name (ZIS_APP_ID);
+}
+
+static void
+zis_application_dispose (GObject *object)
+{
+  g_clear_object (&ZIS_APPLICATION (object)->settings);
+
+  G_OBJECT_CLASS (zis_application_parent_class)->dispose (object);
+}
+
+static void
+zis_application_class_init (ZisApplicationClass *klass)
+{
+  GApplicationClass *application_class = G_APPLICATION_CLASS (klass);
+
+  G_OBJECT_CLASS (klass)->dispose = zis_application_dispose;
+  application_class->activate = zis_application_activate;
+  application_class->open = zis_application_open;
+  application_class->startup = zis_application_startup;
+}
+
+static void
+zis_application_init (ZisApplication *self)
+{
+}
+
+ZisApplication *
+zis_application_new (void)
+{
+  return g_object_new (ZIS_TYPE_APPLICATION,
+                       "application-id", ZIS_APP_ID,
+                       "flags", G_APPLICATION_HANDLES_OPEN,
+                       "resource-base-path", ZIS_RESOURCE_PATH,
+                       NULL);
+}
+
+GSettings *
+zis_application_get_settings (ZisApplication *self)
+{
+  return self->settings;
+}

@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#define G_LOG_DOMAIN "zis-error-text"
+
+#include "zis-error-text.h"
+
+#include <errno.h>
+#include <string.h>
+
+/* What the engine says is in English and precise: it stands below our sentence, for those who want to know. */
+typedef struct
+{
+  ZieError code;
+  const char *title;
+  const char *way_out;
+  const char *button;
+  const char *action;
+} Row;
+
+static const Row rows[] = {
+  { ZIE_ERROR_INVALID_REQUEST, N_("This cannot be made"),
+    N_("Change what the message names and try again."), NULL, NULL },
+  { ZIE_ERROR_PROMPT_TOO_LONG, N_("The prompt is too long"),
+    N_("Shorten it: what is too much is marked in the prompt."), N_("Show the Prompt"), "win.focus-prompt" },
+  { ZIE_ERROR_FILE_NOT_FOUND, N_("The model was not found"),
+    N_("Choose another folder, or use the demo model that ships with the program."),
+    N_("Choose a Model…"), "win.choose-model" },
+  { ZIE_ERROR_FILE_CORRUPT, N_("A file of the model is broken"),
+    N_("Fetch the model again, or choose another one."), N_("Choose a Model…"), "win.choose-model" },
+  { ZIE_ERROR_MODEL_UNSUPPORTED, N_("This model cannot be used"),
+    N_("Z-Image Studio runs Z-Image models in the form of a diffusers folder."),
+    N_("Choose a Model…"), "win.choose-model" },
+  { ZIE_ERROR_TENSOR_MISSING, N_("The model is not complete"),
+    N_("A part of it is missing: fetch the model again, or choose another one."),
+    N_("Choose a Model…"), "win.choose-model" },
+  { ZIE_ERROR_OUT_OF_DEVICE_MEMORY, N_("Not enough graphics memory"),
+    N_("Close other programs that use the graphics card, or make a smaller picture."),
+    N_("Smaller Picture"), "win.use-smaller-size" },
+  { ZIE_ERROR_OUT_OF_HOST_MEMORY, N_("Not enough memory"),
+    N_("Close other programs, or make a smaller picture."), N_("Smaller Picture"), "win.use-smaller-size" },
+  { ZIE_ERROR_BACKEND_UNAVAILABLE, N_("The chosen device is not there"),
+    N_("Choose another device in the preferences."), N_("Preferences"), "app.preferences" },
+  { ZIE_ERROR_DEVICE_LOST, N_("The device stopped answering"),
+    N_("Start the engine again; your prompt and pictures are safe."), N_("Start Again"), "win.restart-engine" },
+  { ZIE_ERROR_BROKEN_PICTURE, N_("No usable picture came out"),
+    N_("Nothing was kept. Try another seed, or check the model’s files."), N_("Try Another Seed"), "win.vary" },
+  { ZIE_ERROR_WRITE, N_("The picture could not be saved"),
+    N_("It is still here: save it somewhere else."), N_("Save As…"), "win.save" },
+};
+
+static const Row other = {
+  ZIE_ERROR_FAILED, N_("Something went wrong"), N_("Try again."), N_("Try Again"), "win.generate",
+};
+
+static const Row disk_full = {
+  ZIE_ERROR_WRITE, N_("The disk is full"),
+  N_("The picture is still here: free some space, or save it somewhere else."), N_("Save As…"), "win.save",
+};
+
+/* Files are also written by GIO and libraries of pictures: their errors mean the same to a person. */
+static const Row *
+find_row (const GError *error)
+{
+  if (g_error_matches (error, G_IO_ERROR, G_IO_ERROR_NO_SPACE) || g_error_matches (error, G_FILE_ERROR, G_FILE_ERROR_NOSPC)
+      || (g_error_matches (error, ZIE_ERROR, ZIE_ERROR_WRITE) && strstr (error->message, g_strerror (ENOSPC))))
+    return &disk_full;
+
+  if (error->domain == ZIE_ERROR)
+    for (gsize i = 0; i < G_N_ELEMENTS (rows); i++)
+      if ((int) rows[i].code == error->code)
+        return &rows[i];
+
+  if (error->domain == G_IO_ERROR || error->domain == G_FILE_ERROR || error->domain == GDK_PIXBUF_ERROR)
+    for (gsize i = 0; i < G_N_ELEMENTS (rows); i++)
+      if (rows[i].code == ZIE_ERROR_WRITE)
+        return &rows[i];
+
+  return &other;
+}
+
+void
+zis_error_text_init (ZisErrorText *self, const GError *error)
+{
+  const Row *row = find_row (error);
+
+  self->title = _(row->title);
+  self->body = g_strdup_printf ("%s\n%s", _(row->way_out), error->message);
+  self->button = row->button ? _(row->button) : NULL;
+  self->action = row->action;
+}
+
+void
+zis_error_text_clear (ZisErrorText *self)
+{
+  g_clear_pointer (&self->body, g_free);
+}

@@ -1,0 +1,684 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#define G_LOG_DOMAIN "zis-session"
+
+#include "zis-session.h"
+
+#include <string.h>
+
+#include "zis-event-source.h"
+#include "zis-job.h"
+#include "zis-queue.h"
+
+#define MAX_DEVICES 16
+
+struct _ZisSession
+{
+  GObject parent_instance;
+
+  GSettings *settings;       /* owned */
+  ZisQueue *queue;           /* owned */
+  ZisSessionState state;
+  GError *error;             /* owned or NULL */
+
+  ZieEngine *engine;         /* owned or NULL */
+  ZieModel *model;           /* owned or NULL */
+  GSource *events;           /* owned or NULL */
+  ZieDevice devices[MAX_DEVICES];
+  guint n_devices;
+
+  GCancellable *opening;     /* owned or NULL: the newest zis_session_open() */
+  GCancellable *planning;    /* owned or NULL: of the job about to start */
+  ZieJob *running;           /* owned or NULL: what the engine works on */
+};
+
+enum
+{
+  PROP_0,
+  PROP_STATE,
+  N_PROPS
+};
+
+enum
+{
+  SIGNAL_MODEL_CHANGED,
+  SIGNAL_JOB_STARTED,
+  SIGNAL_PICTURE,
+  SIGNAL_JOB_ENDED,
+  N_SIGNALS
+};
+
+static GParamSpec *properties[N_PROPS];
+static guint signals[N_SIGNALS];
+
+G_DEFINE_FINAL_TYPE (ZisSession, zis_session, G_TYPE_OBJECT)
+
+static void start_next (ZisSession *self);
+
+static void
+set_state (ZisSession *self, ZisSessionState state)
+{
+  if (self->state == state)
+    return;
+
+  self->state = state;
+  g_object_notify_by_pspec (G_OBJECT (self), properties[PROP_STATE]);
+}
+
+/* --- opening and closing ------------------------------------------------------------------------------------ */
+
+typedef struct
+{
+  char *path;                /* owned; "" = the demo model */
+  ZieEngineOptions options;
+  ZieModel *model;           /* owned or NULL */
+  ZieEngine *engine;         /* owned or NULL */
+  ZieDevice devices[MAX_DEVICES];
+  guint n_devices;
+} Opening;
+
+static void
+opening_free (gpointer data)
+{
+  Opening *self = data;
+
+  g_free (self->path);
+  g_clear_pointer (&self->engine, zie_engine_unref);
+  g_clear_pointer (&self->model, zie_model_unref);
+  g_free (self);
+}
+
+static gpointer
+unref_engine_thread (gpointer engine)
+{
+  zie_engine_unref (engine);
+  return NULL;
+}
+
+/* The last unref of an engine waits for its worker: never on the main loop. */
+static void
+let_go_of_engine (ZisSession *self)
+{
+  if (self->events)
+    {
+      zie_engine_set_wake (self->engine, NULL, NULL, NULL);
+      g_source_destroy (self->events);
+      g_clear_pointer (&self->events, g_source_unref);
+    }
+  if (self->engine)
+    g_thread_unref (g_thread_new ("zis-engine-end", unref_engine_thread, g_steal_pointer (&self->engine)));
+}
+
+static void
+end_job (ZisSession *self, ZisJob *job)
+{
+  g_object_ref (job);
+  zis_queue_remove (self->queue, job);
+  g_signal_emit (self, signals[SIGNAL_JOB_ENDED], 0, job);
+  g_object_unref (job);
+}
+
+static void
+drop_running (ZisSession *self)
+{
+  ZisJob *job = zis_queue_get_running (self->queue);
+
+  if (self->planning)
+    g_cancellable_cancel (self->planning);
+  g_clear_object (&self->planning);
+
+  if (self->running)
+    zie_job_cancel (self->running);
+  g_clear_pointer (&self->running, zie_job_unref);
+
+  if (job)
+    {
+      zis_job_set_state (job, ZIS_JOB_CANCELLED);
+      end_job (self, job);
+    }
+}
+
+static void
+on_event (ZieEvent *event, gpointer user_data)
+{
+  zis_session_handle_event (user_data, event);
+}
+
+static void
+open_thread (GTask *task, gpointer source, gpointer data, GCancellable *cancellable)
+{
+  Opening *self = data;
+  GError *error = NULL;
+
+  if (*self->path == '\0')
+    {
+      g_free (self->path);
+      if (!(self->path = zie_model_find_demo (&error)))
+        {
+          g_task_return_error (task, error);
+          return;
+        }
+    }
+
+  self->n_devices = zie_list_devices (self->devices, MAX_DEVICES);
+  if (!(self->model = zie_model_open (self->path, &error)) || !(self->engine = zie_engine_new (&self->options, &error)))
+    g_task_return_error (task, error);
+  else
+    g_task_return_boolean (task, TRUE);
+}
+
+static void
+on_opened (GObject *object, GAsyncResult *result, gpointer user_data)
+{
+  ZisSession *self = ZIS_SESSION (object);
+  Opening *opening = g_task_get_task_data (G_TASK (result));
+  g_autoptr(GError) error = NULL;
+
+  gboolean ok = g_task_propagate_boolean (G_TASK (result), &error);
+
+  if (g_task_get_cancellable (G_TASK (result)) != self->opening)
+    return;      /* a newer one is on its way */
+
+  g_clear_object (&self->opening);
+  memcpy (self->devices, opening->devices, sizeof self->devices);
+  self->n_devices = opening->n_devices;
+
+  if (!ok)
+    {
+      g_debug ("open: %s", error->message);
+      self->error = g_steal_pointer (&error);
+      set_state (self, ZIS_SESSION_FAILED);
+      return;
+    }
+
+  self->model = g_steal_pointer (&opening->model);
+  self->engine = g_steal_pointer (&opening->engine);
+  self->events = zis_event_source_new (zie_engine_get_events (self->engine), on_event, self);
+  g_source_attach (self->events, NULL);
+  zie_engine_set_wake (self->engine, zis_event_source_wake, g_source_ref (self->events), (GDestroyNotify) g_source_unref);
+
+  set_state (self, ZIS_SESSION_READY);
+  g_signal_emit (self, signals[SIGNAL_MODEL_CHANGED], 0);
+  start_next (self);
+}
+
+static void
+read_device_setting (ZisSession *self, ZieEngineOptions *options)
+{
+  g_autofree char *device = g_settings_get_string (self->settings, "device");
+  g_auto(GStrv) parts = g_strsplit (device, ":", 2);
+
+  memset (options, 0, sizeof *options);
+  options->background = TRUE;    /* a desktop stays smooth */
+  if (parts[0] && zie_backend_kind_from_name (parts[0], &options->backend) && parts[1])
+    options->device_index = (int) g_ascii_strtoll (parts[1], NULL, 10);
+}
+
+void
+zis_session_open (ZisSession *self)
+{
+  g_autoptr(GTask) task = NULL;
+  Opening *opening = g_new0 (Opening, 1);
+
+  drop_running (self);
+  let_go_of_engine (self);
+  g_clear_pointer (&self->model, zie_model_unref);
+  g_clear_error (&self->error);
+  set_state (self, ZIS_SESSION_LOADING);
+
+  if (self->opening)
+    g_cancellable_cancel (self->opening);
+  g_clear_object (&self->opening);
+  self->opening = g_cancellable_new ();
+
+  opening->path = g_settings_get_string (self->settings, "model-path");
+  read_device_setting (self, &opening->options);
+
+  task = g_task_new (self, self->opening, on_opened, NULL);
+  g_task_set_source_tag (task, zis_session_open);
+  g_task_set_check_cancellable (task, FALSE);    /* on_opened() looks for the newest itself */
+  g_task_set_task_data (task, opening, opening_free);
+  g_task_run_in_thread (task, open_thread);
+}
+
+/* --- object ------------------------------------------------------------------------------------------------- */
+
+static void
+zis_session_get_property (GObject *object, guint prop_id, GValue *value, GParamSpec *pspec)
+{
+  switch (prop_id)
+    {
+    case PROP_STATE: g_value_set_uint (value, ZIS_SESSION (object)->state); break;
+    default: G_OBJECT_WARN_INVALID_PROPERTY_ID (object, prop_id, pspec);
+    }
+}
+
+static void
+zis_session_dispose (GObject *object)
+{
+  ZisSession *self = ZIS_SESSION (object);
+
+  if (self->queue)
+    drop_running (self);
+  if (self->events)
+    {
+      zie_engine_set_wake (self->engine, NULL, NULL, NULL);
+      g_source_destroy (self->events);
+      g_clear_pointer (&self->events, g_source_unref);
+    }
+  /* The program ends: here the worker is waited for, so that it does not run into the ruins. */
+  g_clear_pointer (&self->engine, zie_engine_unref);
+  g_clear_pointer (&self->model, zie_model_unref);
+  g_clear_object (&self->opening);
+  g_clear_object (&self->settings);
+  g_clear_object (&self->queue);
+  g_clear_error (&self->error);
+
+  G_OBJECT_CLASS (zis_session_parent_class)->dispose (object);
+}
+
+static void
+zis_session_class_init (ZisSessionClass *klass)
+{
+  GObjectClass *object_class = G_OBJECT_CLASS (klass);
+
+  object_class->get_property = zis_session_get_property;
+  object_class->dispose = zis_session_dispose;
+
+  properties[PROP_STATE] = g_param_spec_uint ("state", NULL, NULL, 0, ZIS_SESSION_FAILED, 0,
+                                              G_PARAM_READABLE | G_PARAM_EXPLICIT_NOTIFY | G_PARAM_STATIC_STRINGS);
+  g_object_class_install_properties (object_class, N_PROPS, properties);
+
+  signals[SIGNAL_MODEL_CHANGED] = g_signal_new ("model-changed", ZIS_TYPE_SESSION, G_SIGNAL_RUN_LAST, 0, NULL, NULL, NULL,
+                                                G_TYPE_NONE, 0);
+  signals[SIGNAL_JOB_STARTED] = g_signal_new ("job-started", ZIS_TYPE_SESSION, G_SIGNAL_RUN_LAST, 0, NULL, NULL, NULL,
+                                              G_TYPE_NONE, 1, ZIS_TYPE_JOB);
+  signals[SIGNAL_PICTURE] = g_signal_new ("picture", ZIS_TYPE_SESSION, G_SIGNAL_RUN_LAST, 0, NULL, NULL, NULL,
+                                          G_TYPE_NONE, 3, ZIS_TYPE_JOB, G_TYPE_INT, G_TYPE_POINTER);
+  signals[SIGNAL_JOB_ENDED] = g_signal_new ("job-ended", ZIS_TYPE_SESSION, G_SIGNAL_RUN_LAST, 0, NULL, NULL, NULL,
+                                            G_TYPE_NONE, 1, ZIS_TYPE_JOB);
+}
+
+static void
+zis_session_init (ZisSession *self)
+{
+  self->queue = zis_queue_new ();
+}
+
+ZisSession *
+zis_session_new (GSettings *settings)
+{
+  ZisSession *self = g_object_new (ZIS_TYPE_SESSION, NULL);
+
+  self->settings = g_object_ref (settings);
+
+  return self;
+}
+
+ZisSessionState
+zis_session_get_state (ZisSession *self)
+{
+  return self->state;
+}
+
+const GError *
+zis_session_get_error (ZisSession *self)
+{
+  return self->error;
+}
+
+const ZieModelInfo *
+zis_session_get_info (ZisSession *self)
+{
+  return self->model ? zie_model_get_info (self->model) : NULL;
+}
+
+gboolean
+zis_session_get_device (ZisSession *self, ZieDevice *device)
+{
+  if (!self->engine)
+    return FALSE;
+
+  zie_engine_get_device (self->engine, device);
+  return TRUE;
+}
+
+const ZieDevice *
+zis_session_get_devices (ZisSession *self, guint *n_devices)
+{
+  *n_devices = self->n_devices;
+  return self->devices;
+}
+
+ZisQueue *
+zis_session_get_queue (ZisSession *self)
+{
+  return self->queue;
+}
+
+guint64
+zis_session_get_memory_limit (ZisSession *self)
+{
+  return (guint64) g_settings_get_uint (self->settings, "memory-limit") << 20;
+}
+
+/* --- plans -------------------------------------------------------------------------------------------------- */
+
+typedef struct
+{
+  ZieModel *model;           /* owned */
+  ZieEngine *engine;         /* owned */
+  ZieRequest request;        /* owned */
+  ZieBudget budget;
+  int (*sizes)[2];           /* owned */
+  guint n_sizes;
+} Planning;
+
+static void
+planning_free (gpointer data)
+{
+  Planning *self = data;
+
+  zie_model_unref (self->model);
+  /* If the session let go of the engine meanwhile, this is the last reference; it is dropped in the worker by
+   * plan_thread() so that the main loop never waits for the engine's thread. */
+  g_clear_pointer (&self->engine, zie_engine_unref);
+  zie_request_clear (&self->request);
+  g_free (self->sizes);
+  g_free (self);
+}
+
+static void
+plan_result_clear (gpointer data)
+{
+  ZisPlanResult *self = data;
+
+  g_clear_pointer (&self->plan, zie_plan_unref);
+  g_clear_error (&self->error);
+}
+
+static void
+plan_thread (GTask *task, gpointer source, gpointer data, GCancellable *cancellable)
+{
+  Planning *self = data;
+  GArray *results = g_array_sized_new (FALSE, TRUE, sizeof (ZisPlanResult), self->n_sizes);
+  ZieDevice device;
+
+  g_array_set_clear_func (results, plan_result_clear);
+  zie_engine_get_device (self->engine, &device);
+  g_clear_pointer (&self->engine, zie_engine_unref);
+
+  for (guint i = 0; i < self->n_sizes && !g_cancellable_is_cancelled (cancellable); i++)
+    {
+      ZisPlanResult one = { NULL, NULL };
+
+      self->request.width = self->sizes[i][0];
+      self->request.height = self->sizes[i][1];
+      one.plan = zie_plan_new (self->model, &device, &self->request, &self->budget, &one.error);
+      g_array_append_val (results, one);
+    }
+
+  g_task_return_pointer (task, results, (GDestroyNotify) g_array_unref);
+}
+
+void
+zis_session_plan_async (ZisSession *self, const ZieRequest *request, const int (*sizes)[2], guint n_sizes,
+                        GCancellable *cancellable, GAsyncReadyCallback callback, gpointer user_data)
+{
+  g_autoptr(GTask) task = g_task_new (self, cancellable, callback, user_data);
+  Planning *planning;
+  ZieDevice device;
+
+  g_task_set_source_tag (task, zis_session_plan_async);
+  if (!self->model || !self->engine)
+    {
+      g_task_return_new_error (task, ZIE_ERROR, ZIE_ERROR_FILE_NOT_FOUND, "no model is open");
+      return;
+    }
+
+  planning = g_new0 (Planning, 1);
+  planning->model = zie_model_ref (self->model);
+  planning->engine = zie_engine_ref (self->engine);
+  zie_request_copy (&planning->request, request);
+  planning->sizes = g_memdup2 (sizes, sizeof (*sizes) * n_sizes);
+  planning->n_sizes = n_sizes;
+
+  zie_engine_get_device (self->engine, &device);
+  if (device.kind == ZIE_BACKEND_CUDA)
+    planning->budget.vram = zis_session_get_memory_limit (self);
+  else
+    planning->budget.ram = zis_session_get_memory_limit (self);
+
+  g_task_set_task_data (task, planning, planning_free);
+  g_task_run_in_thread (task, plan_thread);
+}
+
+GArray *
+zis_session_plan_finish (ZisSession *self, GAsyncResult *result, GError **error)
+{
+  return g_task_propagate_pointer (G_TASK (result), error);
+}
+
+guint64
+zis_plan_get_peak (ZiePlan *plan)
+{
+  guint64 vram = zie_plan_get_vram_peak (plan);
+
+  return vram > 0 ? vram : zie_plan_get_ram_peak (plan);
+}
+
+/* --- tokens ------------------------------------------------------------------------------------------------- */
+
+typedef struct
+{
+  ZieModel *model;           /* owned */
+  char *text;                /* owned */
+  int overflow_at;
+} Counting;
+
+static void
+counting_free (gpointer data)
+{
+  Counting *self = data;
+
+  zie_model_unref (self->model);
+  g_free (self->text);
+  g_free (self);
+}
+
+/* The longest beginning of the text (in whole characters) that stays inside the limit.  The count of a longer
+ * beginning is never smaller by more than a merge or two, so halving finds the place to a character or so. */
+static int
+find_overflow (ZieModel *model, char *text, guint limit)
+{
+  glong low = 0, high = g_utf8_strlen (text, -1);
+
+  while (low < high)
+    {
+      glong middle = (low + high + 1) / 2;
+      char *end = g_utf8_offset_to_pointer (text, middle);
+      char saved = *end;
+      guint n;
+
+      *end = '\0';
+      n = zie_model_count_tokens (model, text);
+      *end = saved;
+      if (n <= limit)
+        low = middle;
+      else
+        high = middle - 1;
+    }
+
+  return (int) (g_utf8_offset_to_pointer (text, low) - text);
+}
+
+static void
+count_thread (GTask *task, gpointer source, gpointer data, GCancellable *cancellable)
+{
+  Counting *self = data;
+  guint limit = (guint) zie_model_get_info (self->model)->max_prompt_ids;
+  guint n = zie_model_count_tokens (self->model, self->text);
+
+  self->overflow_at = n > limit && limit > 0 ? find_overflow (self->model, self->text, limit) : -1;
+  g_task_return_int (task, (gssize) n);
+}
+
+void
+zis_session_count_tokens_async (ZisSession *self, const char *text, GCancellable *cancellable,
+                                GAsyncReadyCallback callback, gpointer user_data)
+{
+  g_autoptr(GTask) task = g_task_new (self, cancellable, callback, user_data);
+  Counting *counting;
+
+  g_task_set_source_tag (task, zis_session_count_tokens_async);
+  if (!self->model)
+    {
+      g_task_return_new_error (task, ZIE_ERROR, ZIE_ERROR_FILE_NOT_FOUND, "no model is open");
+      return;
+    }
+
+  counting = g_new0 (Counting, 1);
+  counting->model = zie_model_ref (self->model);
+  counting->text = g_strdup (text);
+  counting->overflow_at = -1;
+  g_task_set_task_data (task, counting, counting_free);
+  g_task_run_in_thread (task, count_thread);
+}
+
+int
+zis_session_count_tokens_finish (ZisSession *self, GAsyncResult *result, int *overflow_at, GError **error)
+{
+  Counting *counting = g_task_get_task_data (G_TASK (result));
+  int n = (int) g_task_propagate_int (G_TASK (result), error);
+
+  *overflow_at = counting && n >= 0 ? counting->overflow_at : -1;
+  return n;
+}
+
+/* --- jobs --------------------------------------------------------------------------------------------------- */
+
+static void
+on_job_planned (GObject *object, GAsyncResult *result, gpointer user_data)
+{
+  ZisSession *self = ZIS_SESSION (object);
+  g_autoptr(ZisJob) job = user_data;
+  g_autoptr(GError) error = NULL;
+  g_autoptr(GArray) plans = zis_session_plan_finish (self, result, &error);
+  ZisPlanResult *planned;
+
+  if (g_task_get_cancellable (G_TASK (result)) != self->planning)
+    return;      /* the job was ended while it was being planned */
+  g_clear_object (&self->planning);
+
+  if (zis_job_get_state (job) == ZIS_JOB_CANCELLING)
+    {
+      zis_job_set_state (job, ZIS_JOB_CANCELLED);
+      end_job (self, job);
+      start_next (self);
+      return;
+    }
+
+  planned = plans && plans->len > 0 ? &g_array_index (plans, ZisPlanResult, 0) : NULL;
+  if (planned && planned->plan)
+    {
+      zis_job_set_plan (job, planned->plan);
+      self->running = zie_engine_submit (self->engine, self->model, zis_job_get_request (job), planned->plan, &error);
+    }
+
+  if (!self->running)
+    {
+      zis_job_fail (job, error ? error : planned->error);
+      end_job (self, job);
+      start_next (self);
+    }
+}
+
+static void
+start_next (ZisSession *self)
+{
+  ZisJob *job = zis_queue_get_next (self->queue);
+
+  if (!job || self->state != ZIS_SESSION_READY || self->running || self->planning)
+    return;
+
+  const ZieRequest *request = zis_job_get_request (job);
+  const int size[1][2] = { { request->width, request->height } };
+
+  zis_job_set_state (job, ZIS_JOB_RUNNING);
+  g_signal_emit (self, signals[SIGNAL_JOB_STARTED], 0, job);
+  self->planning = g_cancellable_new ();
+  zis_session_plan_async (self, request, size, 1, self->planning, on_job_planned, g_object_ref (job));
+}
+
+ZisJob *
+zis_session_generate (ZisSession *self, const ZieRequest *request, GError **error)
+{
+  g_autoptr(ZisJob) job = NULL;
+
+  if (self->state == ZIS_SESSION_FAILED)
+    {
+      g_propagate_error (error, g_error_copy (self->error));
+      return NULL;
+    }
+  if (!zie_request_validate (request, self->model, error))
+    return NULL;
+
+  job = zis_job_new (request);
+  zis_queue_append (self->queue, job);
+  start_next (self);
+
+  return job;      /* the queue holds it */
+}
+
+void
+zis_session_cancel (ZisSession *self, ZisJob *job)
+{
+  switch (zis_job_get_state (job))
+    {
+    case ZIS_JOB_WAITING:
+      zis_job_set_state (job, ZIS_JOB_CANCELLED);
+      end_job (self, job);
+      break;
+    case ZIS_JOB_RUNNING:
+      zis_job_set_state (job, ZIS_JOB_CANCELLING);
+      if (self->running)
+        zie_job_cancel (self->running);
+      break;
+    default:
+      break;
+    }
+}
+
+void
+zis_session_cancel_all (ZisSession *self)
+{
+  ZisJob *running = zis_queue_get_running (self->queue);
+  ZisJob *job;
+
+  while ((job = zis_queue_get_next (self->queue)) != NULL)
+    zis_session_cancel (self, job);
+  if (running)
+    zis_session_cancel (self, running);
+}
+
+void
+zis_session_handle_event (ZisSession *self, ZieEvent *event)
+{
+  ZisJob *job = zis_queue_get_running (self->queue);
+
+  if (!job || (event->job_id != 0 && (!self->running || event->job_id != zie_job_get_id (self->running))))
+    return;
+
+  g_object_ref (job);
+  zis_job_handle_event (job, event);
+
+  if (event->type == ZIE_EVENT_IMAGE && zis_job_get_state (job) != ZIS_JOB_CANCELLING)
+    g_signal_emit (self, signals[SIGNAL_PICTURE], 0, job, event->image_index, event);
+
+  if (event->type == ZIE_EVENT_FINISHED)
+    {
+      g_clear_pointer (&self->running, zie_job_unref);
+      end_job (self, job);
+      start_next (self);
+    }
+  g_object_unref (job);
+}

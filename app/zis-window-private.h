@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+#include "zis-window.h"
+
+#include "zis-canvas.h"
+#include "zis-gallery.h"
+#include "zis-memory-bar.h"
+#include "zis-parameter-panel.h"
+#include "zis-prompt-panel.h"
+
+G_BEGIN_DECLS
+
+struct _ZisWindow
+{
+  AdwApplicationWindow parent_instance;
+
+  /* The frame. */
+  GtkWidget *split;
+  AdwToastOverlay *toasts;
+  AdwHeaderBar *panel_header, *header;
+  AdwBin *panel_slot, *stage_slot;
+
+  /* The content, from zis-content.ui; borrowed from the widget tree. */
+  ZisPromptPanel *prompt_panel;
+  ZisParameterPanel *parameter_panel;
+  ZisMemoryBar *memory_bar;
+  ZisCanvas *canvas;
+  ZisGallery *gallery;
+  AdwWindowTitle *title;
+  AdwStatusPage *empty_page, *problem_page;
+  AdwButtonContent *queue_content;
+  GtkStack *stack;
+  GtkRevealer *notice_revealer, *progress_revealer, *strip_revealer;
+  GtkLabel *notice_title, *notice_body, *progress_label;
+  GtkProgressBar *progress_bar;
+  GtkButton *notice_button, *problem_button, *zoom_button;
+  GtkWidget *panel_button, *queue_button, *compare_button, *follow_button, *cancel_button, *zoom_box, *examples;
+  GtkListBox *queue_list;
+
+  GSettings *settings;       /* owned */
+  ZisSession *session;       /* owned */
+  ZisRecipe *recipe;         /* owned */
+  ZisGalleryModel *pictures; /* owned */
+
+  ZisPicture *shown;         /* owned or NULL: the finished picture on the canvas */
+  ZisJob *job;               /* owned or NULL: the job whose progress is shown */
+  gboolean is_following;     /* the canvas shows the job, not an earlier picture */
+  GCancellable *loading;     /* owned or NULL: of the picture to be shown */
+  GCancellable *cancellable; /* owned: the window's life */
+  ZisPaintable *complete;    /* owned or NULL: the last finished picture that was on the canvas */
+  ZisPaintable *before;      /* owned or NULL: the one before it */
+  gboolean is_opened;        /* model and folder were asked for */
+  gboolean is_in_background; /* closed, finishing its jobs */
+};
+
+/* zis-window.c */
+void zis_window_show_picture (ZisWindow *self, ZisPicture *picture);
+void zis_window_follow (ZisWindow *self);
+void zis_window_show_error (ZisWindow *self, const GError *error);
+void zis_window_close_notice (ZisWindow *self);
+void zis_window_toast (ZisWindow *self, const char *text, const char *button, const char *action);
+void zis_window_show_panel (ZisWindow *self, gboolean shown);
+gboolean zis_window_is_narrow (ZisWindow *self);
+void zis_window_save_state (ZisWindow *self);
+
+/* zis-window-actions.c */
+void zis_window_install_actions (GtkWidgetClass *widget_class);
+void zis_window_update_actions (ZisWindow *self);
+
+/* zis-window-dnd.c */
+void zis_window_setup_dnd (ZisWindow *self);
+
+G_END_DECLS
