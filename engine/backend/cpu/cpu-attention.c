@@ -8,6 +8,8 @@
 
 #include "zie-op-shape.h"
 
+#include "cpu-onednn.h"
+
 /* A task is a block of queries of one head.  It walks over the keys block by block and keeps each query's highest score,
  * the sum of exponentials and the weighted sum of values up to date (streaming softmax), so only one block of scores
  * exists.  Blocks of keys lie on a fixed grid: the result does not depend on the blocks of queries. */
@@ -100,10 +102,18 @@ carve (const ZieOpCtx *ctx, Attention *self, guint8 *base, gint64 m, gint64 d, g
   return c.used;
 }
 
+static gboolean
+use_bf16 (const ZieOpCtx *ctx)
+{
+  return ctx->compute == ZIE_COMPUTE_BF16 && zie_dnn_has_bf16 ();
+}
+
 gsize
 zie_cpu_attention_scratch (const ZieOpCtx *ctx, const ZieOpShape *shape)
 {
-  return carve (ctx, NULL, NULL, shape->m, shape->k, shape->heads);
+  gsize size = carve (ctx, NULL, NULL, shape->m, shape->k, shape->heads);
+
+  return use_bf16 (ctx) ? MAX (size, zie_cpu_attention_bf16_scratch (ctx, shape)) : size;
 }
 
 /* Keys [from, from + n) and their values of key head KV, packed for the two products. */
@@ -203,8 +213,12 @@ zie_cpu_attention (ZieOpCtx *ctx, ZieTensor *o, const ZieTensor *q, const ZieTen
   Attention self = { .ctx = ctx, .kernels = zie_cpu_get_kernels (), .o = o, .q = q, .k = k, .v = v, .heads = heads,
                      .kv_heads = kv_heads, .d = q->cols / heads, .scale = scale, .causal = causal,
                      .round_bf16 = ctx->compute == ZIE_COMPUTE_BF16 };
+  void *scratch = zie_op_scratch (ctx, &shape);
 
-  carve (ctx, &self, zie_op_scratch (ctx, &shape), q->rows, self.d, heads);
-  zie_cpu_run (ctx, heads * self.split.n_query_blocks, attention_task, &self);
+  if (!use_bf16 (ctx) || !zie_cpu_attention_bf16 (ctx, scratch, o, q, k, v, heads, kv_heads, scale, causal))
+    {
+      carve (ctx, &self, scratch, q->rows, self.d, heads);
+      zie_cpu_run (ctx, heads * self.split.n_query_blocks, attention_task, &self);
+    }
   zie_arena_rewind (ctx->arena, mark);
 }

@@ -6,6 +6,7 @@
 #include "zie-host.h"
 
 #include "cpu-features.h"
+#include "cpu-onednn.h"
 #include "cpu-private.h"
 
 /* A careful figure for two channels of memory: plans use it for what is not limited by arithmetic. */
@@ -27,7 +28,7 @@ cpu_list (ZieDevice *devices, guint max_devices)
   zie_host_cpu_name (cpu, sizeof cpu);
   g_snprintf (device.name, sizeof device.name, "%s (%u %s, %s)", cpu, device.n_threads,
               device.n_threads == 1 ? "thread" : "threads", zie_cpu_caps_name (caps));
-  g_snprintf (device.detail, sizeof device.detail, "kernels: %s", zie_cpu_get_kernels ()->name);
+  g_snprintf (device.detail, sizeof device.detail, "kernels: %s; %s", zie_cpu_get_kernels ()->name, zie_dnn_describe ());
   device.memory_total = memory.ram_total;
   device.memory_free = memory.ram_available;
   device.flops_f32 = zie_cpu_estimate_flops (caps, device.n_threads, FALSE);
@@ -41,7 +42,7 @@ cpu_describe (ZieOps *ops, ZieDtype *act, ZieCompute *best_compute)
 {
   zie_ops_init_cpu (ops);
   *act = ZIE_DTYPE_F32;
-  *best_compute = zie_cpu_get_caps () & ZIE_CPU_AMX_BF16 ? ZIE_COMPUTE_BF16 : ZIE_COMPUTE_F32;
+  *best_compute = (zie_cpu_get_caps () & ZIE_CPU_AMX_BF16) && zie_dnn_has_amx () ? ZIE_COMPUTE_BF16 : ZIE_COMPUTE_F32;
 }
 
 static void *

@@ -37,7 +37,7 @@ typedef struct
   gsize w_row_size;
   Split split;
   gboolean copy_x, round_bf16;
-  const float *bias;                  /* [n], padded to whole panels; or NULL */
+  float *bias;                        /* [n], padded to whole panels; or NULL */
   float **packed, **strip;            /* [n_threads] */
 } Linear;
 
@@ -193,36 +193,36 @@ few_rows_task (gpointer data, gint64 item, guint thread)
     }
 }
 
+/* … or in bf16 numbers and f32 arithmetic, where the processor has no other. */
+static void
+linear_f32 (Linear *self, void *scratch, const ZieWeight *b)
+{
+  ZieOpCtx *ctx = self->ctx;
+
+  carve (ctx, self, scratch, self->x->rows, self->w->rows, self->x->cols);
+  if (b != NULL)
+    self->kernels->expand (b->dtype, self->bias, b->data, b->cols);
+  else
+    self->bias = NULL;
+
+  if (self->x->rows <= FEW_ROWS)
+    zie_cpu_run (ctx, blocks (self->y->cols, FEW_COLUMNS), few_rows_task, self);
+  else
+    zie_cpu_run (ctx, self->split.n_row_blocks * self->split.n_column_blocks, linear_task, self);
+}
+
 void
 zie_cpu_linear (ZieOpCtx *ctx, ZieTensor *y, const ZieTensor *x, const ZieWeight *w, const ZieWeight *b)
 {
   ZieOpShape shape = zie_op_shape_linear (y, x, w, b);
   ZieMark mark = zie_arena_mark (ctx->arena);
+  void *scratch = zie_op_scratch (ctx, &shape);
   Linear self = { .ctx = ctx, .kernels = zie_cpu_get_kernels (), .y = y, .x = x, .w = w };
-  void *scratch;
 
   self.w_row_size = zie_dtype_row_size (w->dtype, w->cols);
   self.round_bf16 = ctx->compute == ZIE_COMPUTE_BF16;
   self.copy_x = self.round_bf16 || zie_cpu_stride_collides (x->stride);
-  scratch = zie_op_scratch (ctx, &shape);
-
-  if (use_bf16 (ctx, &shape) && zie_cpu_linear_bf16 (ctx, scratch, y, x, w, b))
-    {
-      zie_arena_rewind (ctx->arena, mark);
-      return;
-    }
-
-  carve (ctx, &self, scratch, x->rows, w->rows, x->cols);
-
-  if (b != NULL)
-    self.kernels->expand (b->dtype, (float *)self.bias, b->data, b->cols);
-  else
-    self.bias = NULL;
-
-  if (x->rows <= FEW_ROWS)
-    zie_cpu_run (ctx, blocks (y->cols, FEW_COLUMNS), few_rows_task, &self);
-  else
-    zie_cpu_run (ctx, self.split.n_row_blocks * self.split.n_column_blocks, linear_task, &self);
-
+  if (!use_bf16 (ctx, &shape) || !zie_cpu_linear_bf16 (ctx, scratch, y, x, w, b))
+    linear_f32 (&self, scratch, b);
   zie_arena_rewind (ctx->arena, mark);
 }

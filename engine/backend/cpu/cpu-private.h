@@ -61,7 +61,8 @@ zie_cpu_padded_stride (gint64 n)
 gsize zie_cpu_linear_scratch (const ZieOpCtx *ctx, const ZieOpShape *shape);
 void zie_cpu_linear (ZieOpCtx *ctx, ZieTensor *y, const ZieTensor *x, const ZieWeight *w, const ZieWeight *b);
 
-/* By oneDNN; FALSE: it does not do this shape, and nothing was written.  SCRATCH as zie_cpu_linear_bf16_scratch() says. */
+/* The …_bf16 functions work by oneDNN; FALSE: it does not do this shape, and nothing was written.  SCRATCH has as many bytes
+ * as the …_bf16_scratch() beside them says. */
 gsize zie_cpu_linear_bf16_scratch (const ZieOpCtx *ctx, const ZieOpShape *shape);
 gboolean zie_cpu_linear_bf16 (ZieOpCtx *ctx, void *scratch, ZieTensor *y, const ZieTensor *x, const ZieWeight *w, const ZieWeight *b);
 
@@ -69,8 +70,16 @@ gsize zie_cpu_attention_scratch (const ZieOpCtx *ctx, const ZieOpShape *shape);
 void zie_cpu_attention (ZieOpCtx *ctx, ZieTensor *o, const ZieTensor *q, const ZieTensor *k, const ZieTensor *v, int heads,
                         int kv_heads, float scale, gboolean causal);
 
+gsize zie_cpu_attention_bf16_scratch (const ZieOpCtx *ctx, const ZieOpShape *shape);
+gboolean zie_cpu_attention_bf16 (ZieOpCtx *ctx, void *scratch, ZieTensor *o, const ZieTensor *q, const ZieTensor *k,
+                                 const ZieTensor *v, int heads, int kv_heads, float scale, gboolean causal);
+
 gsize zie_cpu_conv2d_scratch (const ZieOpCtx *ctx, const ZieOpShape *shape);
 void zie_cpu_conv2d (ZieOpCtx *ctx, ZieTensor *y, const ZieTensor *x, const ZieConv *conv, const ZieConvArgs *args);
+
+gsize zie_cpu_conv2d_bf16_scratch (const ZieOpCtx *ctx, const ZieOpShape *shape);
+gboolean zie_cpu_conv2d_bf16 (ZieOpCtx *ctx, void *scratch, const ZieOpShape *shape, ZieTensor *y, const ZieTensor *x,
+                              const ZieConv *conv, const ZieConvArgs *args);
 
 gsize zie_cpu_group_norm_scratch (const ZieOpCtx *ctx, const ZieOpShape *shape);
 void zie_cpu_group_norm (ZieOpCtx *ctx, ZieTensor *scale, ZieTensor *shift, const ZieTensor *x, const ZieWeight *gamma,

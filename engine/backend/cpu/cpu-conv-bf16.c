@@ -1,0 +1,217 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#define G_LOG_DOMAIN "zie-cpu"
+
+#include "cpu-private.h"
+
+#include <string.h>
+
+#include "zie-op-shape.h"
+
+#include "cpu-onednn.h"
+
+/* A convolution by oneDNN's bf16 products.  A task is a tile of output pixels: its input, normalised, activated, upsampled
+ * and surrounded by zeros, is written in bf16, oneDNN convolves it without padding, and the sums go to y with bias and
+ * residual.  All tiles have one shape: those at the end move back into the picture, and only write what is theirs. */
+
+#define TILE_WIDTH 64
+#define TILE_HEIGHT 16
+#define TILE_SIZE (512 * 1024)     /* bytes of a task's input and sums */
+
+typedef struct
+{
+  gint64 height, width, in_height, in_width;
+  gint64 n_cols, n_tile_cols;
+} Split;
+
+typedef struct
+{
+  guint16 *input;                  /* [in_height, in_width, in] */
+  float *sums;                     /* [height, width, out] */
+  float *pixel;                    /* [in] */
+  void *scratch;
+} Room;
+
+typedef struct
+{
+  ZieOpCtx *ctx;
+  const ZieCpuKernels *kernels;
+  ZieTensor *y;
+  const ZieTensor *x;
+  const ZieConv *conv;
+  const ZieConvArgs *args;
+  Split split;
+  guint16 *weights;                /* [out, in, ksize, ksize] */
+  void *packed;
+  float *bias;
+  Room *rooms;
+  ZieDnn *product;
+} Conv;
+
+static gint64
+blocks (gint64 n, gint64 block)
+{
+  return (n + block - 1) / block;
+}
+
+static Split
+split_conv (const ZieOpCtx *ctx, const ZieOpShape *shape)
+{
+  gint64 halo = shape->ksize - 1, n_rows = shape->m / shape->w, wanted = 4 * (gint64)zie_cpu_n_threads (ctx), row_size, fitting;
+  Split s;
+
+  s.n_cols = shape->w;
+  s.n_tile_cols = blocks (s.n_cols, TILE_WIDTH);
+  s.width = blocks (s.n_cols, s.n_tile_cols);
+  s.in_width = (s.width - 1) * shape->stride + 1 + halo;
+  row_size = s.in_width * shape->channels * shape->stride * (gint64)sizeof (guint16) + s.width * shape->n * (gint64)sizeof (float);
+  fitting = TILE_SIZE / row_size;
+  s.height = CLAMP (MIN (fitting, blocks (n_rows * s.n_tile_cols, wanted)), 1, MIN (TILE_HEIGHT, n_rows));
+  s.in_height = (s.height - 1) * shape->stride + 1 + halo;
+  return s;
+}
+
+static gsize
+carve (const ZieOpCtx *ctx, Conv *self, guint8 *base, const ZieOpShape *shape)
+{
+  Split s = split_conv (ctx, shape);
+  guint n_threads = zie_cpu_n_threads (ctx);
+  ZieCpuCarve c = { base, 0 };
+  Room *rooms = zie_cpu_carve (&c, n_threads * sizeof (Room));
+  guint16 *weights = zie_cpu_carve (&c, (gsize)(shape->n * shape->k) * sizeof (guint16));
+  void *packed = zie_cpu_carve (&c, zie_dnn_conv_weights_bound (shape->channels, shape->n, shape->ksize));
+  float *bias = zie_cpu_carve_f32 (&c, shape->n);
+
+  for (guint i = 0; i < n_threads; i++)
+    {
+      Room room;
+
+      room.input = zie_cpu_carve (&c, (gsize)(s.in_height * s.in_width * shape->channels) * sizeof (guint16));
+      room.sums = zie_cpu_carve_f32 (&c, s.height * s.width * shape->n);
+      room.pixel = zie_cpu_carve_f32 (&c, MAX (shape->channels, shape->k));
+      room.scratch = zie_cpu_carve (&c, ZIE_DNN_SCRATCH_MAX);
+      if (base != NULL)
+        rooms[i] = room;
+    }
+
+  if (self != NULL)
+    {
+      self->split = s;
+      self->rooms = rooms;
+      self->weights = weights;
+      self->packed = packed;
+      self->bias = bias;
+    }
+  return c.used;
+}
+
+gsize
+zie_cpu_conv2d_bf16_scratch (const ZieOpCtx *ctx, const ZieOpShape *shape)
+{
+  return carve (ctx, NULL, NULL, shape);
+}
+
+/* One output channel's weights. */
+static void
+weights_task (gpointer data, gint64 item, guint thread)
+{
+  const Conv *self = data;
+  const ZieWeight *w = &self->conv->weight;
+  float *row = self->rooms[thread].pixel;
+
+  self->kernels->expand (w->dtype, row, w->data + zie_dtype_row_size (w->dtype, w->cols) * (gsize)item, w->cols);
+  self->kernels->to_bf16 (self->weights + item * w->cols, row, w->cols);
+}
+
+static void
+read_pixel (const Conv *self, const Room *room, guint16 *dst, gint64 row, gint64 col)
+{
+  const float *src = zie_cpu_row (self->x, row * self->x->w + col);
+
+  if (self->args->gn_scale != NULL)
+    {
+      self->kernels->norm_silu (room->pixel, src, zie_tensor_f32 (self->args->gn_scale), zie_tensor_f32 (self->args->gn_shift),
+                                self->conv->in);
+      src = room->pixel;
+    }
+  self->kernels->to_bf16 (dst, src, self->conv->in);
+}
+
+/* The tile's input from (ROW, COL) of the picture that the convolution sees on: enlarged, zeros outside. */
+static void
+read_input (const Conv *self, const Room *room, gint64 row, gint64 col)
+{
+  const Split *s = &self->split;
+  gint64 zoom = self->args->upsample ? 2 : 1, n_in = self->conv->in;
+  gsize pixel_size = (gsize)n_in * sizeof (guint16);
+
+  for (gint64 i = 0; i < s->in_height; i++)
+    for (gint64 j = 0; j < s->in_width; j++)
+      {
+        guint16 *dst = room->input + (i * s->in_width + j) * n_in;
+        gint64 y = row + i, x = col + j;
+
+        if (y < 0 || x < 0 || y >= self->x->h * zoom || x >= self->x->w * zoom)
+          memset (dst, 0, pixel_size);
+        else if (zoom == 2 && j > 0 && x % 2 == 1)
+          memcpy (dst, dst - n_in, pixel_size);
+        else if (zoom == 2 && i > 0 && y % 2 == 1)
+          memcpy (dst, dst - s->in_width * n_in, pixel_size);
+        else
+          read_pixel (self, room, dst, y / zoom, x / zoom);
+      }
+}
+
+static void
+tile_task (gpointer data, gint64 item, guint thread)
+{
+  const Conv *self = data;
+  const Split *s = &self->split;
+  const Room *room = &self->rooms[thread];
+  gint64 before = self->conv->ksize == 3 && self->args->stride == 1 ? 1 : 0, n_out = self->conv->out, stride = self->args->stride;
+  gint64 own_row = item / s->n_tile_cols * s->height, own_col = item % s->n_tile_cols * s->width;
+  gint64 row = MIN (own_row, self->y->h - s->height), col = MIN (own_col, s->n_cols - s->width);
+
+  read_input (self, room, (self->args->row0 + row) * stride - before, col * stride - before);
+  zie_dnn_run (self->product, room->sums, room->input, self->packed, NULL, room->scratch);
+
+  for (gint64 i = own_row; i < row + s->height; i++)
+    for (gint64 j = own_col; j < col + s->width; j++)
+      {
+        float *sums = room->sums + ((i - row) * s->width + j - col) * n_out;
+        gint64 pixel = i * self->y->w + j;
+
+        self->kernels->add (sums, self->bias, n_out);
+        if (self->args->residual != NULL)
+          self->kernels->add (sums, zie_cpu_row (self->args->residual, pixel), n_out);
+        memcpy (zie_cpu_row (self->y, pixel), sums, (gsize)n_out * sizeof (float));
+      }
+}
+
+gboolean
+zie_cpu_conv2d_bf16 (ZieOpCtx *ctx, void *scratch, const ZieOpShape *shape, ZieTensor *y, const ZieTensor *x, const ZieConv *conv,
+                     const ZieConvArgs *args)
+{
+  Conv self = { .ctx = ctx, .kernels = zie_cpu_get_kernels (), .y = y, .x = x, .conv = conv, .args = args };
+  ZieDnnConv product = { .n_in = conv->in, .n_out = conv->out, .ksize = conv->ksize, .stride = args->stride };
+  gboolean ok;
+
+  carve (ctx, &self, scratch, shape);
+  product.in_h = self.split.in_height;
+  product.in_w = self.split.in_width;
+  product.out_h = self.split.height;
+  product.out_w = self.split.width;
+  self.product = zie_dnn_acquire_conv (&product);
+
+  ok = self.product != NULL
+       && zie_dnn_get_weights_size (self.product) <= zie_dnn_conv_weights_bound (conv->in, conv->out, conv->ksize);
+  if (ok)
+    {
+      self.kernels->expand (conv->bias.dtype, self.bias, conv->bias.data, conv->out);
+      zie_cpu_run (ctx, conv->out, weights_task, &self);
+      if (!zie_op_cancelled (ctx))
+        zie_dnn_pack_weights (self.product, self.packed, self.weights);
+      zie_cpu_run (ctx, blocks (y->h, self.split.height) * self.split.n_tile_cols, tile_task, &self);
+    }
+  zie_dnn_release (self.product);
+  return ok;
+}
