@@ -142,16 +142,28 @@ write_values (Dump *self, ZieNewFile *file, GError **error)
   return TRUE;
 }
 
+/* Transfer full; NULL when there was none. */
+static Dump *
+take_current (void)
+{
+  G_GNUC_UNUSED g_autoptr(GMutexLocker) locker = g_mutex_locker_new (&lock);
+
+  g_atomic_int_set (&zie_dump_active, 0);
+  return g_steal_pointer (&current);
+}
+
+void
+zie_dump_discard (void)
+{
+  G_GNUC_UNUSED g_autoptr(Dump) dropped = take_current ();
+}
+
 gboolean
 zie_dump_end (GError **error)
 {
-  g_autoptr(Dump) self = NULL;
+  g_autoptr(Dump) self = take_current ();
   g_auto(ZieNewFile) file = ZIE_NEW_FILE_INIT;
 
-  g_mutex_lock (&lock);
-  g_atomic_int_set (&zie_dump_active, 0);
-  self = g_steal_pointer (&current);
-  g_mutex_unlock (&lock);
   g_return_val_if_fail (self != NULL, FALSE);
 
   if (self->error != NULL)

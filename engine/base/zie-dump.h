@@ -30,6 +30,8 @@ gboolean zie_dump_begin_job (guint64 job_id, GError **error);
 
 /* Writes the file.  FALSE with the first error that happened since zie_dump_begin(); no file then. */
 gboolean zie_dump_end (GError **error);
+/* Ends it without a file. */
+void zie_dump_discard (void);
 
 /* A string for the file's metadata. */
 void zie_dump_note (const char *key, const char *value);

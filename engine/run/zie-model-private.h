@@ -18,13 +18,17 @@ struct _ZieModel
   GPtrArray *strings;        /* owned */
   GArray *presets;           /* of ZiePreset, owned */
 
-  ZieTokenizer *tokenizer;   /* owned, as all that follows */
+  ZieTokenizer *tokenizer;   /* owned, as all that follows; NULL only after zie_model_open_for_feed() */
   ZieWeightFile *text_file, *transformer_file, *vae_file;
   ZieQwen3 text_encoder;
   ZieDit transformer;
   ZieVae vae;
   ZiePreview preview;
 };
+
+/* As zie_model_open() for jobs that are fed their token ids: a tokenizer need not be there, and no prompt may be encoded
+ * with the model where it is not. */
+ZieModel *zie_model_open_for_feed (const char *path, GError **error);
 
 /* Ids of PROMPT as the pipeline runs them: inside the template, cut at the model's limit if TRUNCATE.  Transfer full. */
 gint32 *zie_model_encode_prompt (const ZieModel *self, const char *prompt, gboolean truncate, guint *n_ids);

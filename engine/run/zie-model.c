@@ -36,10 +36,12 @@ fill_part (ZieModel *self, int i, const char *name, const ZieWeights *weights)
 }
 
 static gboolean
-open_tokenizer (ZieModel *self, const char *folder, GError **error)
+open_tokenizer (ZieModel *self, const char *folder, gboolean optional, GError **error)
 {
   g_autofree char *path = g_build_filename (folder, "tokenizer", "tokenizer.json", NULL);
 
+  if (optional && !g_file_test (path, G_FILE_TEST_EXISTS))
+    return TRUE;
   self->tokenizer = zie_tokenizer_load (path, error);
   if (self->tokenizer == NULL)
     return FALSE;
@@ -73,8 +75,8 @@ open_networks (ZieModel *self, const char *folder, const ZieModelConfig *config,
          && zie_vae_init (&self->vae, &config->vae, self->vae_file, error);
 }
 
-ZieModel *
-zie_model_open (const char *path, GError **error)
+static ZieModel *
+open_model (const char *path, gboolean for_feed, GError **error)
 {
   g_autoptr(ZieModel) self = g_new0 (ZieModel, 1);
   g_autofree char *name = g_path_get_basename (path);
@@ -87,7 +89,7 @@ zie_model_open (const char *path, GError **error)
 
   if (!zie_model_config_load (&config, path, self->presets, self->strings, error))
     return NULL;
-  if (!open_networks (self, path, &config, error) || !open_tokenizer (self, path, error))
+  if (!open_networks (self, path, &config, error) || !open_tokenizer (self, path, for_feed, error))
     return NULL;
 
   self->preview = config.preview;
@@ -103,6 +105,18 @@ zie_model_open (const char *path, GError **error)
   fill_part (self, 1, "text encoder", self->text_encoder.weights);
   fill_part (self, 2, "VAE", self->vae.weights);
   return g_steal_pointer (&self);
+}
+
+ZieModel *
+zie_model_open (const char *path, GError **error)
+{
+  return open_model (path, FALSE, error);
+}
+
+ZieModel *
+zie_model_open_for_feed (const char *path, GError **error)
+{
+  return open_model (path, TRUE, error);
 }
 
 ZieModel *

@@ -109,10 +109,10 @@ zie_stages_text (ZieStages *self, GError **error)
 
   if (!is_counting (self))
     {
+      if (zie_dump_is_on ())                     /* what was computed here, also where a replay goes on with its own */
+        zie_dump_tensor ("text.embeds", self->embeds[ZIE_POSITIVE], (gint64[]) { self->n_ids[ZIE_POSITIVE], dim }, 2);
       if (self->feed != NULL && self->feed->embeds != NULL)
         memcpy (self->embeds[ZIE_POSITIVE], self->feed->embeds, (gsize)self->n_ids[ZIE_POSITIVE] * (gsize)dim * sizeof (float));
-      if (zie_dump_is_on ())
-        zie_dump_tensor ("text.embeds", self->embeds[ZIE_POSITIVE], (gint64[]) { self->n_ids[ZIE_POSITIVE], dim }, 2);
     }
   return TRUE;
 }

@@ -81,7 +81,7 @@ def main():
     noise = TorchBackend(a.device).tensor(tensor_key(a.seed, "input", "noise"), shape, 0.0, 1.0, torch.float32)
 
     def put(name, t):
-        keep[name] = t.detach().float().cpu().contiguous()
+        keep[name] = t.detach().float().cpu().clone().contiguous()  # on a CPU in f32 all before it copies nothing
 
     step, first = [0], [True]
 

@@ -125,6 +125,16 @@ test_unwritable (Fixture *self, gconstpointer data)
 }
 
 static void
+test_discarded (Fixture *self, gconstpointer data)
+{
+  g_assert_true (zie_dump_begin (self->path, NULL));
+  zie_dump_tensor ("a", values, shape, 3);
+  zie_dump_discard ();
+  g_assert_false (zie_dump_is_on ());
+  g_assert_false (g_file_test (self->path, G_FILE_TEST_EXISTS));
+}
+
+static void
 test_job_by_environment (Fixture *self, gconstpointer data)
 {
   g_autofree char *folder = g_build_filename (self->folder, "dumps", NULL);
@@ -155,6 +165,7 @@ main (int argc, char **argv)
   g_test_add ("/dump/off-unless-begun", Fixture, NULL, setup, test_off_unless_begun, teardown);
   g_test_add ("/dump/one-at-a-time", Fixture, NULL, setup, test_one_at_a_time, teardown);
   g_test_add ("/dump/unwritable", Fixture, NULL, setup, test_unwritable, teardown);
+  g_test_add ("/dump/discarded", Fixture, NULL, setup, test_discarded, teardown);
   g_test_add ("/dump/job-by-environment", Fixture, NULL, setup, test_job_by_environment, teardown);
   return g_test_run ();
 }
