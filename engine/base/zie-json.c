@@ -19,11 +19,18 @@ compare_strings (gconstpointer a, gconstpointer b)
   return strcmp (*(const char *const *)a, *(const char *const *)b);
 }
 
-static gboolean check_value (ZieJsonReader *reader, guint *n_values);
+/* What the check finds out on its way. */
+typedef struct
+{
+  guint n_values;
+  GArray *long_ends;       /* gsize: where the integers end that gint64 cannot hold */
+} Check;
+
+static gboolean check_value (ZieJsonReader *reader, Check *check);
 
 /* Sorting finds duplicates in n log n whatever the keys are; a hash table can be made to collide. */
 static gboolean
-check_members (ZieJsonReader *reader, guint *n_values)
+check_members (ZieJsonReader *reader, Check *check)
 {
   g_autoptr(GPtrArray) keys = g_ptr_array_new_with_free_func (g_free);
   g_autoptr(GString) key = g_string_new (NULL);
@@ -32,7 +39,7 @@ check_members (ZieJsonReader *reader, guint *n_values)
   while (zie_json_reader_next (reader, '}') && zie_json_reader_key (reader, key))
     {
       g_ptr_array_add (keys, g_strndup (key->str, key->len));
-      check_value (reader, n_values);
+      check_value (reader, check);
     }
   if (reader->problem != NULL)
     return FALSE;
@@ -46,42 +53,94 @@ check_members (ZieJsonReader *reader, guint *n_values)
 }
 
 static gboolean
-check_value (ZieJsonReader *reader, guint *n_values)
+check_number (ZieJsonReader *reader, Check *check)
 {
-  if (++*n_values > MAX_VALUES)
+  const char *start = reader->at;
+  gsize end, length;
+
+  if (!zie_json_reader_skip (reader))
+    return FALSE;
+
+  end = zie_json_reader_offset (reader);
+  length = (gsize)(reader->at - start);
+  if (length >= 19)      /* fewer digits always fit */
+    {
+      g_autofree char *digits = g_strndup (start, length);
+
+      if (strpbrk (digits, ".eE") == NULL && !g_ascii_string_to_signed (digits, 10, G_MININT64, G_MAXINT64, NULL, NULL))
+        g_array_append_val (check->long_ends, end);
+    }
+
+  return TRUE;
+}
+
+static gboolean
+check_value (ZieJsonReader *reader, Check *check)
+{
+  if (++check->n_values > MAX_VALUES)
     return zie_json_reader_fail (reader, "too many values");
 
   switch (zie_json_reader_peek (reader))
     {
     case '{':
-      return check_members (reader, n_values);
+      return check_members (reader, check);
     case '[':
       zie_json_reader_enter (reader, '[');
       while (zie_json_reader_next (reader, ']'))
-        check_value (reader, n_values);
+        check_value (reader, check);
       return reader->problem == NULL;
+    case '0':
+      return check_number (reader, check);
     default:
       return zie_json_reader_skip (reader);
     }
 }
 
+/* TEXT with ".0" behind each of the long integers: json-glib wraps them round to any number, doubles it reads right. */
+static GString *
+widen_integers (const char *text, gsize length, const GArray *long_ends)
+{
+  GString *wide = g_string_sized_new (length + 2 * long_ends->len);
+  gsize at = 0;
+
+  for (guint i = 0; i < long_ends->len; i++)
+    {
+      gsize end = g_array_index (long_ends, gsize, i);
+
+      g_string_append_len (wide, text + at, (gssize)(end - at));
+      g_string_append (wide, ".0");
+      at = end;
+    }
+
+  return g_string_append_len (wide, text + at, (gssize)(length - at));
+}
+
 JsonObject *
 zie_json_parse_object (const char *text, gsize length, const char *where, GError **error)
 {
+  g_autoptr(GArray) long_ends = g_array_new (FALSE, FALSE, sizeof (gsize));
   g_autoptr(JsonParser) parser = NULL;
+  g_autoptr(GString) wide = NULL;
   g_autoptr(GError) local = NULL;
+  Check check = { 0, long_ends };
   ZieJsonReader reader;
-  guint n_values = 0;
 
   zie_json_reader_init (&reader, text, length);
   if (zie_json_reader_peek (&reader) != '{')
     zie_json_reader_fail (&reader, "expected an object {…}");
-  check_value (&reader, &n_values);
+  check_value (&reader, &check);
   if (!zie_json_reader_end (&reader))
     {
       g_set_error (error, ZIE_ERROR, ZIE_ERROR_FILE_CORRUPT, "%s: not the JSON expected, at byte %" G_GSIZE_FORMAT ": %s",
                    where, zie_json_reader_offset (&reader), reader.problem);
       return NULL;
+    }
+
+  if (long_ends->len > 0)
+    {
+      wide = widen_integers (text, length, long_ends);
+      text = wide->str;
+      length = wide->len;
     }
 
   parser = json_parser_new_immutable ();
@@ -132,7 +191,6 @@ set_unexpected (JsonNode *node, const char *where, const char *key, const char *
   return FALSE;
 }
 
-/* A JSON integer that fits.  json-glib clamps longer ones, so the clamp's value counts as too long. */
 static gboolean
 read_int (JsonNode *node, gint64 *out)
 {
@@ -140,7 +198,7 @@ read_int (JsonNode *node, gint64 *out)
     return FALSE;
 
   *out = json_node_get_int (node);
-  return *out != G_MAXINT64 && *out != G_MININT64;
+  return TRUE;
 }
 
 gboolean

@@ -276,7 +276,7 @@ tidy (double value)
 char *
 zie_request_to_parameters (const ZieRequest *self)
 {
-  g_autofree char *seed = NULL, *size = NULL, *model = NULL, *version = NULL;
+  g_autofree char *seed = NULL, *size = NULL, *version = NULL;
   GString *text = g_string_new (NULL);
 
   g_return_val_if_fail (self != NULL, NULL);

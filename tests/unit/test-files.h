@@ -37,13 +37,16 @@ test_files_path (TestFiles *self, const char *name)
   return path;
 }
 
-/* Plain writes: g_file_set_contents() syncs, which takes milliseconds that thousands of files add up. */
+/* Thousands of files are written here: g_file_set_contents() syncs each, and many file systems flush a file that was
+ * cut to nothing and written anew, so a new one takes its name. */
 static inline const char *
 test_files_write (TestFiles *self, const char *name, const void *data, gsize size)
 {
   const char *path = test_files_path (self, name);
-  FILE *file = fopen (path, "wb");
+  FILE *file;
 
+  g_unlink (path);
+  file = fopen (path, "wb");
   g_assert_nonnull (file);
   if (size > 0)
     g_assert_cmpuint (fwrite (data, 1, size, file), ==, size);

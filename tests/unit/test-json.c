@@ -247,6 +247,37 @@ test_reader_strings (void)
   g_assert_nonnull (strstr (reader.problem, "64 bits"));
   g_assert_false (zie_json_reader_next (&reader, ']'));      /* stays broken */
   g_assert_false (zie_json_reader_end (&reader));
+
+  zie_json_reader_init (&reader, "\"\\ud800\\u0041\"", 14);
+  g_assert_false (zie_json_reader_string (&reader, string));
+  g_assert_cmpstr (reader.problem, ==, "half a surrogate pair in a string");
+}
+
+/* json-glib alone reads these as other numbers. */
+static void
+test_long_integers (void)
+{
+  static const char text[] = "{\"most\": 9223372036854775807, \"least\": -9223372036854775808, \"more\": 9223372036854775808,"
+                             " \"less\": -9223372036854775809, \"list\": [18446744073709551615, 7],"
+                             " \"model_max_length\": 1000000000000000019884624838656, \"exponent\": 10000000000000000000e2}";
+  g_autoptr(JsonObject) object = parse (text);
+  gint64 value, values[2];
+  double number;
+  guint n;
+
+  g_assert_true (zie_json_get_int (object, "f", "most", NULL, G_MININT64, G_MAXINT64, &value, NULL));
+  g_assert_cmpint (value, ==, G_MAXINT64);
+  g_assert_true (zie_json_get_int (object, "f", "least", NULL, G_MININT64, G_MAXINT64, &value, NULL));
+  g_assert_cmpint (value, ==, G_MININT64);
+  g_assert_false (zie_json_get_int (object, "f", "more", NULL, G_MININT64, G_MAXINT64, &value, NULL));
+  g_assert_false (zie_json_get_int (object, "f", "less", NULL, G_MININT64, G_MAXINT64, &value, NULL));
+  g_assert_false (zie_json_get_ints (object, "f", "list", FALSE, values, 2, &n, NULL));
+  g_assert_true (zie_json_get_double (object, "f", "more", NULL, &number, NULL));
+  g_assert_cmpfloat (number, ==, 0x1p63);
+  g_assert_true (zie_json_get_double (object, "f", "model_max_length", NULL, &number, NULL));
+  g_assert_cmpfloat (number, ==, 1e30);
+  g_assert_true (zie_json_get_double (object, "f", "exponent", NULL, &number, NULL));
+  g_assert_cmpfloat (number, ==, 1e21);
 }
 
 static void
@@ -309,6 +340,7 @@ main (int argc, char **argv)
   g_test_add_func ("/json/too-many", test_too_many);
   g_test_add_func ("/json/getters", test_getters);
   g_test_add_func ("/json/reader-strings", test_reader_strings);
+  g_test_add_func ("/json/long-integers", test_long_integers);
   g_test_add_func ("/json/write", test_write);
   g_test_add_func ("/json/damaged", test_damaged);
   return g_test_run ();

@@ -116,6 +116,14 @@ test_new_file (void)
   g_assert_true (zie_new_file_write (&file, "half", 4, &error));
   zie_new_file_clear (&file);
   g_assert_false (g_file_test (files.paths->pdata[1], G_FILE_TEST_EXISTS));
+
+  /* It fails at the very end: likewise. */
+  g_assert_true (zie_new_file_open (&file, files.paths->pdata[1], &error));
+  g_assert_cmpint (g_mkdir (files.paths->pdata[1], 0700), ==, 0);
+  g_assert_false (zie_new_file_commit (&file, &error));
+  assert_says (error, ZIE_ERROR_WRITE, files.paths->pdata[1]);
+  zie_new_file_clear (&file);
+  g_assert_cmpint (g_rmdir (files.paths->pdata[1]), ==, 0);
   umask (mask);
 }
 
