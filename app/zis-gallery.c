@@ -69,13 +69,11 @@ on_drag_prepare (GtkDragSource *source, double x, double y, gpointer user_data)
 static void
 on_item_setup (GtkSignalListItemFactory *factory, GtkListItem *item, gpointer user_data)
 {
-  GtkWidget *picture = gtk_picture_new ();
+  GtkWidget *picture = gtk_image_new ();
   GtkGesture *click = gtk_gesture_click_new ();
   GtkDragSource *drag = gtk_drag_source_new ();
 
-  gtk_picture_set_content_fit (GTK_PICTURE (picture), GTK_CONTENT_FIT_COVER);
-  gtk_picture_set_can_shrink (GTK_PICTURE (picture), TRUE);
-  gtk_widget_set_size_request (picture, THUMB_SIZE, THUMB_SIZE);
+  gtk_image_set_pixel_size (GTK_IMAGE (picture), THUMB_SIZE);
   gtk_widget_set_valign (picture, GTK_ALIGN_CENTER);
   gtk_widget_set_overflow (picture, GTK_OVERFLOW_HIDDEN);
   gtk_widget_add_css_class (picture, "thumbnail");
@@ -100,7 +98,7 @@ update_item (GtkListItem *item)
     return;
 
   g_object_get (picture, "thumbnail", &thumbnail, NULL);
-  gtk_picture_set_paintable (GTK_PICTURE (child), GDK_PAINTABLE (thumbnail));
+  gtk_image_set_from_paintable (GTK_IMAGE (child), GDK_PAINTABLE (thumbnail));
   gtk_widget_set_tooltip_text (child, zis_picture_get_title (picture));
   gtk_accessible_update_property (GTK_ACCESSIBLE (child), GTK_ACCESSIBLE_PROPERTY_LABEL, zis_picture_get_title (picture), -1);
   zis_compat_list_item_set_label (item, zis_picture_get_title (picture));

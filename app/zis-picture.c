@@ -9,6 +9,8 @@
 
 /* "large" of the thumbnail specification, shared with the file manager. */
 #define THUMBNAIL_SIZE 256
+/* What is shown: the middle square, sharp on screens of twice the density. */
+#define SQUARE_SIZE 144
 
 struct _ZisPicture
 {
@@ -295,6 +297,16 @@ scale_down (GdkPixbuf *whole)
   return gdk_pixbuf_scale_simple (whole, MAX (1, (int) (width * scale)), MAX (1, (int) (height * scale)), GDK_INTERP_BILINEAR);
 }
 
+static GdkTexture *
+crop_to_square (GdkPixbuf *pixbuf)
+{
+  int width = gdk_pixbuf_get_width (pixbuf), height = gdk_pixbuf_get_height (pixbuf), side = MIN (width, height);
+  g_autoptr(GdkPixbuf) middle = gdk_pixbuf_new_subpixbuf (pixbuf, (width - side) / 2, (height - side) / 2, side, side);
+  g_autoptr(GdkPixbuf) square = gdk_pixbuf_scale_simple (middle, SQUARE_SIZE, SQUARE_SIZE, GDK_INTERP_BILINEAR);
+
+  return gdk_texture_new_for_pixbuf (square);
+}
+
 static void
 thumbnail_thread (GTask *task, gpointer source, gpointer data, GCancellable *cancellable)
 {
@@ -324,7 +336,7 @@ thumbnail_thread (GTask *task, gpointer source, gpointer data, GCancellable *can
     }
 
   read_request (self);
-  g_task_return_pointer (task, gdk_texture_new_for_pixbuf (small), g_object_unref);
+  g_task_return_pointer (task, crop_to_square (small), g_object_unref);
 }
 
 static void
