@@ -6,8 +6,19 @@
 #include <zie/zie.h>
 
 #define N_ROUNDS 100
-#define N_STEPS 4
+#define N_STEPS 2
+
+/* Sanitizers make everything several times slower; what is measured then is they. */
+#if defined(__SANITIZE_ADDRESS__)
+#define MAX_P99_US 2000000
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define MAX_P99_US 2000000
+#endif
+#endif
+#ifndef MAX_P99_US
 #define MAX_P99_US 100000
+#endif
 
 static int
 compare_times (const void *a, const void *b)
@@ -99,19 +110,20 @@ test_latency (void)
   request.n_steps = N_STEPS;
   request.preview_every = 1;
 
-  run_once (engine, model, &request, -1, &was_cancelled);
-  g_assert_false (was_cancelled);
   whole = run_once (engine, model, &request, -1, &was_cancelled);
+  g_assert_false (was_cancelled);
+  whole = MIN (whole, run_once (engine, model, &request, -1, &was_cancelled));
 
-  for (int i = 0; i < N_ROUNDS; i++)
+  /* A job that ends before its moment comes does not count; on a busy machine that may be some. */
+  for (int i = 0; n < N_ROUNDS && i < 3 * N_ROUNDS; i++)
     {
-      gint64 time = run_once (engine, model, &request, whole * i / N_ROUNDS, &was_cancelled);
+      gint64 time = run_once (engine, model, &request, whole * (i % N_ROUNDS) / N_ROUNDS, &was_cancelled);
 
       if (was_cancelled)
         times[n++] = time;
     }
 
-  g_assert_cmpuint (n, >, N_ROUNDS / 2);
+  g_assert_cmpuint (n, ==, N_ROUNDS);
   qsort (times, n, sizeof times[0], compare_times);
   g_test_message ("job %.0f ms; %u cancelled: median %.1f ms, p99 %.1f ms, longest %.1f ms", (double)whole / 1e3, n,
                   (double)times[n / 2] / 1e3, (double)times[(n * 99 + 99) / 100 - 1] / 1e3, (double)times[n - 1] / 1e3);
