@@ -42,11 +42,13 @@ ZIE_API void zie_request_clear (ZieRequest *self);
 ZIE_API gboolean zie_request_validate (const ZieRequest *self, ZieModel *model, GError **error);
 
 /* A reason why the request will disappoint (steps other than the distilled 8, guidance on Turbo), or NULL.
- * English, one sentence; free with g_free(). */
+ * English, one sentence; free with g_free().  MODEL NULL: nothing is known, so NULL. */
 ZIE_API char *zie_request_get_advice (const ZieRequest *self, ZieModel *model);
 
 /* The recipe: our JSON (one object, stable keys) and the text that A1111-style tools read.  Reading gives the same
- * request back; keys that are absent keep what SELF has.  zie_request_from_parameters() reads the A1111 text. */
+ * request back, without init_image and mask; keys that are absent keep what SELF has, and SELF is untouched by an error
+ * (INVALID_REQUEST).  zie_request_from_parameters() reads the A1111 text, which has no words for some fields (images,
+ * compute, previews) and cannot tell a prompt's line "Negative prompt:" from its own. */
 ZIE_API char *zie_request_to_json (const ZieRequest *self);
 ZIE_API gboolean zie_request_from_json (ZieRequest *self, const char *json, GError **error);
 ZIE_API char *zie_request_to_parameters (const ZieRequest *self);
