@@ -175,8 +175,8 @@ guint
 zie_model_count_tokens (const ZieModel *self, const char *prompt)
 {
   guint n_ids;
-  g_autofree gint32 *ids = zie_tokenizer_encode_prompt (self->tokenizer, prompt, &n_ids);
 
+  g_free (zie_tokenizer_encode_prompt (self->tokenizer, prompt, &n_ids));
   return n_ids;
 }
 
