@@ -73,8 +73,9 @@ format_count (guint64 n)
 }
 
 static void
-print_text (const ZieModelInfo *info)
+print_text (const ZieModel *model)
 {
+  const ZieModelInfo *info = zie_model_get_info (model);
   g_autofree char *presets = cli_list_presets (info);
 
   g_print (_("%s (%s%s)\n"), info->name, info->form, info->is_demo ? _(", the demo model") : "");
@@ -85,7 +86,7 @@ print_text (const ZieModelInfo *info)
            info->max_side, ZIE_SIZE_STEP);
   g_print (_("  presets   %s\n"), presets);
   g_print (_("  schedule  shift %g\n"), info->shift);
-  g_print (_("  prompt    up to %d ids, 8 of them the template's\n"), info->max_prompt_ids);
+  g_print (_("  prompt    up to %d ids, %u of them the template's\n"), info->max_prompt_ids, zie_model_count_tokens (model, ""));
 
   for (guint i = 0; i < G_N_ELEMENTS (info->parts); i++)
     {
@@ -119,6 +120,6 @@ cli_info (int argc, char **argv)
   if (is_json)
     print_json (zie_model_get_info (model));
   else
-    print_text (zie_model_get_info (model));
+    print_text (model);
   return CLI_OK;
 }

@@ -400,12 +400,21 @@ zie_model_config_load (ZieModelConfig *config, const char *folder, GArray *prese
 {
   g_auto(Reader) index = { 0 }, scheduler = { 0 }, transformer = { 0 }, text_encoder = { 0 }, vae = { 0 };
   ZieModelInfo *info = &config->info;
+  g_autofree char *index_path = NULL;
 
   *config = (ZieModelConfig) { 0 };
   if (!g_file_test (folder, G_FILE_TEST_IS_DIR))
     {
       g_set_error (error, ZIE_ERROR, ZIE_ERROR_FILE_NOT_FOUND,
                    "%s: there is no such model folder; expected a diffusers directory with model_index.json in it", folder);
+      return FALSE;
+    }
+  index_path = g_build_filename (folder, "model_index.json", NULL);
+  if (!g_file_test (index_path, G_FILE_TEST_EXISTS))
+    {
+      g_set_error (error, ZIE_ERROR, ZIE_ERROR_FILE_NOT_FOUND,
+                   "%s: no model_index.json in it; expected a diffusers directory: model_index.json, scheduler, text_encoder, tokenizer, "
+                   "transformer and vae", folder);
       return FALSE;
     }
   *info = (ZieModelInfo) { .default_width = 1024, .default_height = 1024, .default_steps = 8, .is_distilled = TRUE };

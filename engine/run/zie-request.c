@@ -180,8 +180,8 @@ check_n_tokens (const ZieRequest *self, ZieModel *model, const char *field, cons
     return TRUE;
 
   g_set_error (error, ZIE_ERROR, ZIE_ERROR_PROMPT_TOO_LONG,
-               "%s: has %u tokens (8 of them the chat template's), expected at most %d: shorten it, or let it be cut", field,
-               n_ids, info->max_prompt_ids);
+               "%s: has %u tokens (%u of them the chat template's), expected at most %d: shorten it, or let it be cut", field,
+               n_ids, zie_model_count_tokens (model, ""), info->max_prompt_ids);
   return FALSE;
 }
 
