@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
+#include <string.h>
+
+#include "zis-error-text.h"
+
+/* Every code of the engine has a sentence of its own, a body that keeps the engine's words, and a way out in the
+ * sentence or as a button. */
+static void
+test_every_code (void)
+{
+  g_autoptr(GHashTable) titles = g_hash_table_new (g_str_hash, g_str_equal);
+
+  for (int code = ZIE_ERROR_FAILED; code <= ZIE_ERROR_WRITE; code++)
+    {
+      g_autoptr(GError) error = g_error_new (ZIE_ERROR, code, "width: found 17, expected a multiple of 16");
+      g_auto(ZisErrorText) text = { 0 };
+
+      if (code == ZIE_ERROR_CANCELLED)
+        continue;
+
+      zis_error_text_init (&text, error);
+      g_assert_true (g_hash_table_add (titles, (gpointer) text.title));
+      g_assert_nonnull (strstr (text.body, error->message));
+      g_assert_cmpuint (strlen (text.body), >, strlen (error->message) + 8);
+      g_assert_true ((text.button == NULL) == (text.action == NULL));
+    }
+}
+
+static void
+assert_title (GQuark domain, int code, const char *message, const char *title)
+{
+  g_autoptr(GError) error = g_error_new_literal (domain, code, message);
+  g_auto(ZisErrorText) text = { 0 };
+
+  zis_error_text_init (&text, error);
+  g_assert_cmpstr (text.title, ==, title);
+}
+
+static void
+test_disk (void)
+{
+  g_autofree char *full = g_strdup_printf ("/x/a.png: cannot be written: %s", g_strerror (ENOSPC));
+
+  assert_title (G_IO_ERROR, G_IO_ERROR_NO_SPACE, "no space", "The disk is full");
+  assert_title (ZIE_ERROR, ZIE_ERROR_WRITE, full, "The disk is full");
+  assert_title (ZIE_ERROR, ZIE_ERROR_WRITE, "/x/a.png: read-only", "The picture could not be saved");
+  assert_title (G_IO_ERROR, G_IO_ERROR_PERMISSION_DENIED, "no", "The picture could not be saved");
+}
+
+int
+main (int argc, char *argv[])
+{
+  g_test_init (&argc, &argv, NULL);
+  g_test_add_func ("/error-text/every-code", test_every_code);
+  g_test_add_func ("/error-text/disk", test_disk);
+  return g_test_run ();
+}

@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <glib/gstdio.h>
+#include <string.h>
+
+#include "zis-export.h"
+#include "zis-gallery-model.h"
+
+static ZieImage *
+make_image (void)
+{
+  guint8 *pixels = g_malloc (48 * 32 * 3);
+
+  for (int i = 0; i < 48 * 32 * 3; i++)
+    pixels[i] = (guint8) (i * 7);
+  return zie_image_new (48, 32, 48 * 3, g_bytes_new_take (pixels, 48 * 32 * 3));
+}
+
+static void
+on_done (GObject *object, GAsyncResult *result, gpointer user_data)
+{
+  *(GAsyncResult **) user_data = g_object_ref (result);
+}
+
+static gboolean
+export (const char *path, GError **error)
+{
+  g_autoptr(ZieImage) image = make_image ();
+  g_autoptr(GFile) file = g_file_new_for_path (path);
+  g_autoptr(GAsyncResult) result = NULL;
+  g_auto(ZieRequest) recipe = { 0 };
+
+  zie_request_init (&recipe);
+  recipe.seed = 77;
+  zis_export_async (image, &recipe, file, NULL, on_done, &result);
+  while (!result)
+    g_main_context_iteration (NULL, TRUE);
+
+  return zis_export_finish (result, error);
+}
+
+static void
+test_kinds (void)
+{
+  const struct { const char *name, *begins; gsize at; } kinds[] = {
+    { "a.png", "\x89PNG", 0 }, { "a.JPG", "\xff\xd8\xff", 0 }, { "b.jpeg", "\xff\xd8\xff", 0 }, { "a.webp", "WEBP", 8 },
+  };
+  g_autofree char *folder = g_dir_make_tmp ("zis-export-XXXXXX", NULL);
+  guint n_filters;
+
+  zis_export_get_filters (&n_filters);
+  for (gsize i = 0; i < G_N_ELEMENTS (kinds); i++)
+    {
+      g_autofree char *path = g_build_filename (folder, kinds[i].name, NULL), *data = NULL;
+      g_autoptr(GFile) file = g_file_new_for_path (path);
+      g_autoptr(GError) error = NULL;
+      gsize size;
+
+      if (!zis_export_knows (file))
+        {
+          g_assert_cmpuint (n_filters, ==, 2);      /* built without libwebp */
+          continue;
+        }
+      g_assert_true (export (path, &error));
+      g_assert_no_error (error);
+      g_assert_true (g_file_get_contents (path, &data, &size, NULL));
+      g_assert_cmpmem (data + kinds[i].at, strlen (kinds[i].begins), kinds[i].begins, strlen (kinds[i].begins));
+      if (i == 0)
+        {
+          g_auto(ZieRequest) recipe = { 0 };
+
+          zie_request_init (&recipe);
+          g_assert_true (zie_request_from_png (&recipe, path, NULL));
+          g_assert_cmpuint (recipe.seed, ==, 77);
+        }
+      g_unlink (path);
+    }
+  g_rmdir (folder);
+}
+
+static void
+test_failures (void)
+{
+  const char *const paths[] = { "/nowhere/a.png", "/nowhere/a.jpg", "/proc/a.webp", "/tmp/a.tiff" };
+
+  for (gsize i = 0; i < G_N_ELEMENTS (paths); i++)
+    {
+      g_autoptr(GError) error = NULL;
+
+      g_assert_false (export (paths[i], &error));
+      g_assert_nonnull (error);
+    }
+}
+
+static void
+test_names (void)
+{
+  const struct { const char *prompt, *name; } cases[] = {
+    { "A red fox, in the snow!", "a-red-fox-in-the-snow-5" },
+    { "  ../../etc/passwd", "etc-passwd-5" },
+    { "黄色背景上的一只熊猫", "黄色背景上的一只熊猫-5" },
+    { "!!!", "picture-5" },
+  };
+
+  for (gsize i = 0; i < G_N_ELEMENTS (cases); i++)
+    {
+      g_auto(ZieRequest) request = { 0 };
+      g_autofree char *name = NULL;
+
+      zie_request_init (&request);
+      g_free (request.prompt);
+      request.prompt = g_strdup (cases[i].prompt);
+      request.seed = 5;
+      name = zis_suggest_name (&request);
+      g_assert_cmpstr (name, ==, cases[i].name);
+    }
+}
+
+int
+main (int argc, char *argv[])
+{
+  g_test_init (&argc, &argv, NULL);
+  g_test_add_func ("/export/kinds", test_kinds);
+  g_test_add_func ("/export/failures", test_failures);
+  g_test_add_func ("/export/names", test_names);
+  return g_test_run ();
+}

@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "zis-job.h"
+#include "zis-paintable.h"
+
+static ZisJob *
+make_job (int n_images)
+{
+  g_auto(ZieRequest) request = { 0 };
+
+  zie_request_init (&request);
+  g_free (request.prompt);
+  request.prompt = g_strdup ("two\nlines");
+  request.width = 64;
+  request.height = 48;
+  request.n_images = n_images;
+
+  return zis_job_new (&request);
+}
+
+static void
+send_step (ZisJob *job, int image, int index)
+{
+  const ZieEvent event = { .type = ZIE_EVENT_STEP, .image_index = image, .step = { .index = index, .total = 8, .seconds_left = 3.2 } };
+
+  zis_job_handle_event (job, &event);
+}
+
+static void
+finish (ZisJob *job, GError *error)
+{
+  const ZieEvent event = { .type = ZIE_EVENT_FINISHED, .finished = { .error = error } };
+
+  zis_job_handle_event (job, &event);
+}
+
+static void
+start (ZisJob *job)
+{
+  const ZieEvent event = { .type = ZIE_EVENT_STARTED };
+
+  zis_job_handle_event (job, &event);
+}
+
+static void
+test_words (void)
+{
+  g_autoptr(ZisJob) job = make_job (1), many = make_job (3);
+
+  g_assert_cmpstr (zis_job_get_title (job), ==, "two lines");
+  g_assert_cmpstr (zis_job_get_status (job), ==, "Waiting");
+  start (job);
+  send_step (job, 0, 2);
+  g_assert_cmpstr (zis_job_get_status (job), ==, "Step 3 of 8 · 4 s left");
+  start (many);
+  send_step (many, 1, 7);
+  g_assert_cmpstr (zis_job_get_status (many), ==, "Picture 2 of 3 · Step 8 of 8 · 4 s left");
+  finish (job, NULL);
+  g_assert_cmpstr (zis_job_get_status (job), ==, "Done");
+}
+
+static void
+test_progress_never_goes_back (void)
+{
+  g_autoptr(ZisJob) job = make_job (1);
+  double before = 0;
+
+  start (job);
+  for (int i = 1; i <= 8; i++)
+    {
+      send_step (job, 0, i);
+      g_assert_cmpfloat (zis_job_get_fraction (job), >, before);
+      before = zis_job_get_fraction (job);
+      send_step (job, 0, i - 1);
+      g_assert_cmpfloat (zis_job_get_fraction (job), ==, before);
+    }
+  g_assert_cmpfloat (before, <, 1);
+  finish (job, NULL);
+  g_assert_cmpfloat (zis_job_get_fraction (job), ==, 1);
+}
+
+static void
+test_one_paintable_a_picture (void)
+{
+  g_autoptr(ZisJob) job = make_job (2);
+  g_autoptr(ZisPaintable) first = g_object_ref (zis_job_get_paintable (job));
+
+  start (job);
+  send_step (job, 0, 8);
+  g_assert_true (zis_job_get_paintable (job) == first);
+  send_step (job, 1, 1);
+  g_assert_true (zis_job_get_paintable (job) != first);
+  g_assert_cmpint (zis_paintable_get_height (first), ==, 48);
+}
+
+static void
+test_ends (void)
+{
+  g_autoptr(ZisJob) cancelled = make_job (1), failed = make_job (1);
+  g_autoptr(GError) cancel = g_error_new_literal (ZIE_ERROR, ZIE_ERROR_CANCELLED, "cancelled");
+  g_autoptr(GError) lost = g_error_new_literal (ZIE_ERROR, ZIE_ERROR_DEVICE_LOST, "gone");
+
+  start (cancelled);
+  zis_job_set_state (cancelled, ZIS_JOB_CANCELLING);
+  g_assert_cmpstr (zis_job_get_status (cancelled), ==, "Cancelled");
+  /* What the engine still had in its hands is not shown. */
+  send_step (cancelled, 0, 3);
+  g_assert_cmpstr (zis_job_get_status (cancelled), ==, "Cancelled");
+  finish (cancelled, cancel);
+  g_assert_cmpint (zis_job_get_state (cancelled), ==, ZIS_JOB_CANCELLED);
+  g_assert_null (zis_job_get_error (cancelled));
+
+  start (failed);
+  finish (failed, lost);
+  g_assert_cmpint (zis_job_get_state (failed), ==, ZIS_JOB_FAILED);
+  g_assert_error (zis_job_get_error (failed), ZIE_ERROR, ZIE_ERROR_DEVICE_LOST);
+}
+
+static void
+test_seconds (void)
+{
+  const struct { double seconds; const char *text; } cases[] = {
+    { 0, "0.1 s" }, { 0.44, "0.4 s" }, { 1, "1 s" }, { 1.2, "2 s" }, { 89, "89 s" }, { 100, "1 min 40 s" }, { 3700, "1 h 1 min" },
+  };
+
+  for (gsize i = 0; i < G_N_ELEMENTS (cases); i++)
+    {
+      g_autofree char *text = zis_format_seconds (cases[i].seconds);
+
+      g_assert_cmpstr (text, ==, cases[i].text);
+    }
+}
+
+int
+main (int argc, char *argv[])
+{
+  g_test_init (&argc, &argv, NULL);
+  g_test_add_func ("/job/words", test_words);
+  g_test_add_func ("/job/progress-never-goes-back", test_progress_never_goes_back);
+  g_test_add_func ("/job/one-paintable-a-picture", test_one_paintable_a_picture);
+  g_test_add_func ("/job/ends", test_ends);
+  g_test_add_func ("/job/seconds", test_seconds);
+  return g_test_run ();
+}
