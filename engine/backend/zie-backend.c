@@ -167,7 +167,7 @@ zie_list_devices (ZieDevice *devices, guint max_devices)
 {
   guint n = 0;
 
-  for (guint i = 0; i < G_N_ELEMENTS (backends); i++)
+  for (guint i = 0; i < G_N_ELEMENTS (backends) && n < max_devices; i++)
     n += backends[i]->list (devices + n, max_devices - n);
   return n;
 }
