@@ -13,6 +13,7 @@
 #define ROWS_MAX 1024
 #define COLUMNS_MAX 128
 #define COLUMNS_MIN 32
+#define TASK_FLOPS 0.6e9       /* a few ms at the slowest level that has bf16 products: cancelling waits for a task */
 #define ROUND_ROWS 16          /* of a rounding task */
 
 typedef struct
@@ -59,7 +60,8 @@ split_linear (const ZieOpCtx *ctx, gint64 m, gint64 n, gint64 k)
   s.n_row_blocks = blocks (m, ROWS_MAX);
   s.rows = blocks (m, s.n_row_blocks);
   s.columns = COLUMNS_MAX;
-  while (s.columns > COLUMNS_MIN && blocks (n, s.columns) < wanted)
+  while (s.columns > COLUMNS_MIN
+         && (blocks (n, s.columns) < wanted || 2.0 * (double)s.rows * (double)s.columns * (double)k > TASK_FLOPS))
     s.columns /= 2;
   s.n_column_blocks = blocks (n, s.columns);
   s.x_stride = 2 * zie_cpu_padded_stride (blocks (k, 2));
