@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the tests of the window share: starting it, and finding things in it by what a screen reader hears."""
+import os, re, sys, tempfile, time
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import pyatspi
+import uidrive as ui
+
+PROGRAM = sys.argv[1:]                 # the program, perhaps with what runs it in another root before it
+SKIP = 77
+
+if not PROGRAM:
+    sys.exit('usage: ui-session.sh /usr/bin/python3 %s [RUNNER ROOT] PROGRAM' % sys.argv[0])
+
+def _failed(kind, value, trace):
+    """what the screen showed when a test failed"""
+    name = os.path.splitext(os.path.basename(sys.argv[0]))[0] + '-failed.png'
+    try: print('see', ui.screenshot(name))
+    except Exception: pass
+    sys.__excepthook__(kind, value, trace)
+
+sys.excepthook = _failed
+
+def demo_model():
+    here = os.path.dirname(os.path.abspath(__file__))
+    for path in (os.environ.get('ZIE_DEMO_MODEL'), os.path.join(here, '..', '..', 'data', 'demo-model')):
+        if path and os.path.exists(os.path.join(path, 'model_index.json')):
+            return path
+    print('skipped: there is no demo model in this tree')
+    sys.exit(SKIP)
+
+def start(*args, env=None):
+    """the window, once its model is open"""
+    full = {'G_DEBUG': 'fatal-warnings'}
+    full.update(env or {})
+    app = ui.start(PROGRAM + list(args), name='zimage-studio', env=full)
+    return app
+
+def prompt(app):
+    return app.find('text', '^Prompt')
+
+def write_prompt(app, text):
+    ui.key('ctrl+l'); ui.key('ctrl+a'); ui.type_text(text)
+    ui.wait(lambda: ui.text(prompt(app)) == text, 10, 'the prompt to hold %r' % text)
+
+def tokens(app):
+    return int(re.match(r'(\d+) of', app.find('label', r'^\d+ of \d+ tokens').name).group(1))
+
+def wait_done(app, seconds=60):
+    """until a finished picture is shown and nothing runs"""
+    def done():
+        return not app.all('button', '^_?Cancel') and app.all('label', r'· seed \d+ ·')
+    return ui.wait(done, seconds, 'the picture to be done')
+
+def make(app, text, seconds=60):
+    write_prompt(app, text); ui.key('ctrl+Return')
+    app.find('button', '^_?Cancel', 20)
+    wait_done(app, seconds)
+
+def set_value(app, name, value):
+    """of a spin button, also one in a row that is folded"""
+    for a in ui.walk(app.root()):
+        role, found = ui._info(a)
+        if role == 'spin button' and re.search(name, found):
+            a.queryValue().currentValue = value; return
+    raise ui.Missing('no spin button %r' % name)
+
+def thumbnails(app):
+    strip = app.find('list', '^Pictures$')
+    return [a for a in ui.walk(strip) if a.getRoleName() == 'list item']
+
+def seed(app):
+    """of the picture that is shown (GTK 4.8 reads entries back as '')"""
+    return re.search(r'seed (\d+)', app.find('label', r'· seed \d+ ·').name).group(1)
+
+def gauge(app):
+    for role in ('button', 'toggle button', None):
+        for a in app.all(role, r'^(Graphics memory|Memory):? '):
+            if 'in all' in a.name: return a.name
+    raise ui.Missing('no gauge')
+
+def menu(app, *names):
+    """opens the main menu and activates one entry after the other"""
+    ui.key('F10')
+    for n in names:
+        ui.click(app.find('menu item', n))
+
+def check(condition, what):
+    if not condition: raise AssertionError(what)
+    print('ok', what, flush=True)
+
+def end(app):
+    status = app.stop()
+    check(status == 0, 'the program ends by itself with status 0 (got %s)' % status)

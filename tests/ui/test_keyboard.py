@@ -1,0 +1,47 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Everything without a mouse."""
+import os
+import studio as s
+from studio import ui, check
+
+s.demo_model()
+app = s.start()
+s.make(app, 'a cat')
+s.make(app, 'a dog')
+
+# Every control can be reached with Tab, and Tab comes round.
+def focused():
+    for a in ui.walk(app.root()):
+        try:
+            if a.getState().contains(ui.pyatspi.STATE_FOCUSED): return ui._info(a)
+        except Exception: pass
+seen, first = [], None
+ui.key('ctrl+l')
+for i in range(60):
+    ui.key('ctrl+Tab' if (focused() or ('', ''))[1].startswith('Prompt') else 'Tab')
+    f = focused()
+    if f and f == first and i > 5: break
+    first = first or f
+    if f and f not in seen: seen.append(f)
+names = ' | '.join(n for _, n in seen)
+for wanted in ('Seed', 'Generate', 'New Random Seed', 'Main Menu', 'Save As', '256 × 256'):
+    check(wanted in names, 'Tab reaches “%s”' % wanted)
+
+ui.key('ctrl+1'); app.find('button', 'Fit to the Window')
+ui.key('ctrl+0')
+ui.key('ctrl+b')
+check(any(a.getState().contains(ui.pyatspi.STATE_PRESSED) or a.getState().contains(ui.pyatspi.STATE_CHECKED)
+          for a in app.all(None, 'Compare with')), 'Ctrl+B compares')
+ui.key('ctrl+b')
+ui.key('alt+Right'); app.find('image', '^Picture: a cat', 10)
+ui.key('alt+Left'); app.find('image', '^Picture: a dog', 10)
+check(True, 'Alt+Left and Alt+Right go through the pictures')
+old = s.seed(app); ui.key('ctrl+d')
+s.make(app, 'a dog')
+check(s.seed(app) != old, 'Ctrl+D throws another seed')
+ui.key('ctrl+shift+c'); app.wait_text('Picture copied', 10)
+ui.key('ctrl+question'); app.find(None, 'Show or hide the panel', 10)
+check(True, 'the shortcuts window opens'); ui.key('Escape')
+ui.key('F9'); app.gone('button', '^_?Generate', 5); ui.key('F9'); app.find('button', '^_?Generate', 5)
+ui.key('F10'); app.find(None, '_?About Z-Image Studio', 10); ui.key('Escape')
+s.end(app)

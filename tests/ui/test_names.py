@@ -1,0 +1,49 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every control has a name for a screen reader, in every state of the window."""
+import studio as s
+from studio import ui, check
+
+CONTROLS = ('push button', 'button', 'toggle button', 'text', 'entry', 'text box', 'spin button', 'check box', 'switch',
+            'combo box', 'progress bar', 'image', 'menu button', 'list item')
+# What GTK itself builds and names on its own terms, or hides behind a control that has a name.
+NO_NAME = ('GtkButton', 'GtkMenuButton', 'GtkToggleButton', 'GtkImage', 'GtkPicture', 'GtkEntry', 'GtkText', 'GtkTextView',
+           'GtkSpinButton', 'GtkSwitch', 'GtkDrawingArea', 'GtkProgressBar', 'GtkListItemWidget', '')
+
+def nameless(app, windows):
+    found = []
+    def go(a, path, inside_named):
+        role, name = ui._info(a)
+        if not ui.shown(a) or not a.getState().contains(ui.pyatspi.STATE_SHOWING): return
+        here = path + '/' + (name or role)
+        has = name not in NO_NAME
+        # An image within a named control is decoration; so is the text inside a spin button.
+        if role in CONTROLS and not has and not inside_named: found.append('%s %r at %s' % (role, name, here))
+        for c in ui._kids(a): go(c, here, inside_named or (has and role in CONTROLS))
+    go(app.root(), '', False)
+    return found
+
+def look(app, state):
+    bad = nameless(app, 1)
+    check(not bad, 'every control has a name: %s %s' % (state, bad))
+
+s.demo_model()
+app = s.start()
+s.tokens(app)
+look(app, 'empty')
+for row in ('Custom Size', 'Advanced'):
+    for a in app.all(None, '^%s$' % row):
+        try: ui.click(a); break
+        except (ui.Missing, NotImplementedError): pass
+look(app, 'expanded')
+s.write_prompt(app, 'a red apple')
+ui.key('ctrl+Return'); app.find('button', '^_?Cancel', 20)
+look(app, 'generating')
+s.wait_done(app)
+look(app, 'done')
+ui.key('ctrl+m'); app.wait_text('This picture takes', 10)
+look(app, 'plan')
+ui.key('Escape')
+ui.key('ctrl+comma'); app.find(None, 'Memory Limit', 10)
+look(app, 'preferences')
+ui.key('Escape')
+s.end(app)

@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The way a person goes: write, generate, watch, cancel, queue, save, open again."""
+import os
+import studio as s
+from studio import ui, check
+
+s.demo_model()
+out = os.environ['HOME']
+app = s.start()
+
+# Write: the tokens are counted while one types.
+before = s.tokens(app)
+s.write_prompt(app, 'a red apple on a blue background')
+ui.wait(lambda: s.tokens(app) > before, 5, 'the token count to grow')
+check(True, 'tokens are counted live')
+
+# Generate: steps are told, the picture comes, and its thumbnail.
+check(not s.thumbnails(app), 'the strip is empty at first')
+ui.key('ctrl+Return')
+app.wait_text(r'Step \d of 8|Drawing the picture', 20)
+check(True, 'progress is told in words')
+s.wait_done(app)
+ui.wait(lambda: len(s.thumbnails(app)) == 1, 10, 'a thumbnail')
+check('a red apple' in s.thumbnails(app)[0].name, 'the thumbnail is named after its prompt')
+check(app.find('image', '^Picture: a red apple'), 'the canvas says what it shows')
+first_seed = s.seed(app)
+check(int(first_seed) >= 0, 'the seed that was thrown is shown')
+
+# Save as PNG through the dialog.
+path = os.path.join(out, 'apple.png')
+ui.key('ctrl+s')
+ui.save_in_dialog(app, 'Save Picture', path)
+app.wait_text('Saved as', 20)
+check(os.path.getsize(path) > 1000, 'the file is there')
+
+# An error of saving is shown, and the picture is still there.
+ui.key('ctrl+s')
+ui.save_in_dialog(app, 'Save Picture', os.path.join(out, 'apple.tiff.jpg'))
+app.wait_text('Saved as “apple.tiff.jpg', 20)
+
+# Cancel in the middle of a step: answered at once, the picture before is back.
+s.write_prompt(app, 'a panda')
+s.set_value(app, 'Steps', 100)
+for _ in range(5):
+    ui.key('ctrl+Return')
+    app.find('button', '^_?Cancel', 20)
+    ui.key('Escape')
+    app.gone('button', '^_?Cancel', 5)
+app.find('image', '^Picture: a red apple', 10)
+check(len(s.thumbnails(app)) == 1, 'cancelled pictures leave nothing behind')
+
+# A queue of jobs; one is removed.
+s.set_value(app, 'Steps', 30)
+ui.click(app.find('button', 'New Random Seed'))
+for _ in range(4):
+    ui.key('ctrl+Return')
+app.find(None, r'[234] pictures to make', 10)
+check(True, 'the queue is counted')
+ui.key('ctrl+j')
+rows = ui.wait(lambda: app.all('button', '^Remove$'), 10, 'rows of the queue')
+ui.click(rows[-1])
+ui.key('Escape')
+s.wait_done(app, 120)
+s.set_value(app, 'Steps', 8)
+made = len(s.thumbnails(app))
+check(made in (3, 4), 'of four pictures one was removed (%d in the strip)' % (made - 1))
+
+# Open the file that was saved: its recipe is offered and restored.
+check(s.seed(app) != first_seed, 'the seed is another one by now')
+app2 = s.ui.subprocess.run(s.PROGRAM + [path], timeout=60)
+check(app2.returncode == 0, 'a second start hands over to the first')
+app.find('button', 'Use Recipe', 10)
+ui.key('ctrl+r')
+ui.wait(lambda: ui.text(s.prompt(app)) == 'a red apple on a blue background', 10, 'the prompt of the recipe')
+check(app.wait_text('Recipe restored', 10), 'the prompt is back')
+ui.key('ctrl+Return'); app.find('button', '^_?Cancel', 20); s.wait_done(app)
+check(s.seed(app) == first_seed, 'the seed is back, and stays')
+
+# History: Up in the first line.
+ui.key('ctrl+l'); ui.key('ctrl+Home'); ui.key('Up')
+ui.wait(lambda: ui.text(s.prompt(app)) == 'a panda', 5, 'the earlier prompt')
+ui.key('ctrl+End'); ui.key('Down')
+ui.wait(lambda: ui.text(s.prompt(app)).startswith('a red apple'), 5, 'the later prompt')
+check(True, 'Up and Down go through the history')
+
+# The overflow is said.
+ui.key('ctrl+l'); ui.key('ctrl+a')
+ui.subprocess.run(['xdotool', 'type', '--delay', '1', '--', 'fox ' * 560])
+ui.wait(lambda: s.tokens(app) > 512, 30, 'more than 512 tokens')
+app.wait_text('more than the model reads', 10)
+ui.key('ctrl+Return')
+app.wait_text('The prompt is too long', 10)
+check(True, 'a prompt that is too long is marked and refused in words')
+ui.click(app.find('button', 'Close the Message'))
+s.end(app)
