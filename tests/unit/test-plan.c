@@ -28,6 +28,7 @@ set_up (Fixture *f, gconstpointer data)
   g_assert_no_error (error);
   zie_request_init (&f->request);
   zie_model_init_request (f->model, &f->request);
+  g_free (f->request.prompt);
   f->request.prompt = g_strdup ("a plan");
 }
 
