@@ -50,7 +50,7 @@ static const Case cases[] = {
 
   { 64, 160, 2, 2, 128, 0, FALSE, CHECK_OUTLIERS, LARGE_SCORES, BF16 },
   { 96, 96, 4, 1, 128, 0, TRUE, CHECK_OUTLIERS, LARGE_SCORES, BF16 },
-  { 48, 100, 2, 2, 128, 0, FALSE, CHECK_OFFSET, LARGE_SCORES, BF16 },        /* all scores near 113,000: the maximum must come off */
+  { 48, 100, 2, 2, 128, 0, FALSE, CHECK_OFFSET, LARGE_SCORES, BF16 },   /* scores near 113,000: the maximum comes off */
   { 33, 70, 2, 2, 64, 0, FALSE, CHECK_ZEROS, 0, 0 },
   { 33, 70, 2, 2, 64, 0, FALSE, CHECK_DENORMAL, F32, BF16 },
   { 130, 64, 1, 1, 64, 0, FALSE, CHECK_ONE_HOT, F32, BF16 },
@@ -74,7 +74,8 @@ call (ZieOpCtx *ctx, gpointer data)
 {
   Data *d = data;
 
-  ctx->ops->attention (ctx, d->o, d->q, d->k, d->v, d->c->heads, d->c->kv_heads, 1 / sqrtf ((float)d->c->d), d->c->is_causal);
+  ctx->ops->attention (ctx, d->o, d->q, d->k, d->v, d->c->heads, d->c->kv_heads, 1 / sqrtf ((float)d->c->d),
+                       d->c->is_causal);
 }
 
 static void
@@ -103,4 +104,12 @@ run_case (Check *check, guint index)
   check_run (check, call, &data, check_get_compute (check) == ZIE_COMPUTE_BF16 ? c->bf16 : c->f32);
 }
 
-const CheckOp check_attention = { "attention", G_N_ELEMENTS (cases), N_LARGE, TRUE, TRUE, name_case, run_case };
+const CheckOp check_attention = {
+  .name = "attention",
+  .n_cases = G_N_ELEMENTS (cases),
+  .n_large = N_LARGE,
+  .uses_compute = TRUE,
+  .takes_scratch = TRUE,
+  .name_case = name_case,
+  .run_case = run_case,
+};

@@ -3,8 +3,8 @@
 
 #include <math.h>
 
-/* Plain sums as in a linear layer, of numbers up to 1000 among others of 1 with outliers.  With the norm, silu is a backend's
- * own f32 exp; in BF16 a difference in its last bit now and then rounds to the other neighbour, 2^-8 of that one input. */
+/* Plain sums as in a linear layer; outliers put numbers of 1000 among others of 1.  With the norm, silu is a backend's own
+ * f32 exp; in BF16 a difference in its last bit now and then rounds to the other neighbour, 2^-8 of that one input. */
 #define SUMS 1e-12
 #define OUTLIERS 1e-11
 #define NORM_BF16 1e-8
@@ -153,4 +153,12 @@ run_case (Check *check, guint index)
   check_run (check, call, &data, tolerance);
 }
 
-const CheckOp check_conv = { "conv2d", G_N_ELEMENTS (cases), N_LARGE, TRUE, TRUE, name_case, run_case };
+const CheckOp check_conv = {
+  .name = "conv2d",
+  .n_cases = G_N_ELEMENTS (cases),
+  .n_large = N_LARGE,
+  .uses_compute = TRUE,
+  .takes_scratch = TRUE,
+  .name_case = name_case,
+  .run_case = run_case,
+};

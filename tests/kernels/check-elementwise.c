@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "check.h"
 
-#include <string.h>
-
 /* exp in f32 and a division; the small ops round once, where the reference rounds. */
 #define EXP 1e-12
 #define ONCE 1e-14
@@ -95,7 +93,13 @@ run_swiglu (Check *check, guint index)
   check_run (check, call_swiglu, &data, EXP);
 }
 
-const CheckOp check_swiglu = { "swiglu", G_N_ELEMENTS (cases), 1, FALSE, FALSE, append_name, run_swiglu };
+const CheckOp check_swiglu = {
+  .name = "swiglu",
+  .n_cases = G_N_ELEMENTS (cases),
+  .n_large = 1,
+  .name_case = append_name,
+  .run_case = run_swiglu,
+};
 
 static void
 call_add (ZieOpCtx *ctx, gpointer data)
@@ -113,7 +117,13 @@ run_add (Check *check, guint index)
   check_run (check, call_add, &data, 0);
 }
 
-const CheckOp check_add = { "add", G_N_ELEMENTS (cases), 1, FALSE, FALSE, append_name, run_add };
+const CheckOp check_add = {
+  .name = "add",
+  .n_cases = G_N_ELEMENTS (cases),
+  .n_large = 1,
+  .name_case = append_name,
+  .run_case = run_add,
+};
 
 /* unary: each kind with each case, in place for odd ones */
 
@@ -149,7 +159,13 @@ run_unary (Check *check, guint index)
   check_run (check, call_unary, &data, unaries[data.kind].tolerance);
 }
 
-const CheckOp check_unary = { "unary", G_N_ELEMENTS (unaries) * G_N_ELEMENTS (cases), G_N_ELEMENTS (unaries), FALSE, FALSE, name_unary, run_unary };
+const CheckOp check_unary = {
+  .name = "unary",
+  .n_cases = G_N_ELEMENTS (unaries) * G_N_ELEMENTS (cases),
+  .n_large = G_N_ELEMENTS (unaries),
+  .name_case = name_unary,
+  .run_case = run_unary,
+};
 
 static void
 call_copy (ZieOpCtx *ctx, gpointer data)
@@ -167,7 +183,13 @@ run_copy (Check *check, guint index)
   check_run (check, call_copy, &data, 0);
 }
 
-const CheckOp check_copy = { "copy", G_N_ELEMENTS (cases), 1, FALSE, FALSE, append_name, run_copy };
+const CheckOp check_copy = {
+  .name = "copy",
+  .n_cases = G_N_ELEMENTS (cases),
+  .n_large = 1,
+  .name_case = append_name,
+  .run_case = run_copy,
+};
 
 /* Rows from stored weights, exactly. */
 
@@ -213,7 +235,12 @@ run_gather (Check *check, guint index)
   check_run (check, call_gather, &data, 0);
 }
 
-const CheckOp check_gather = { "gather", G_N_ELEMENTS (table_cases), 0, FALSE, FALSE, name_table, run_gather };
+const CheckOp check_gather = {
+  .name = "gather",
+  .n_cases = G_N_ELEMENTS (table_cases),
+  .name_case = name_table,
+  .run_case = run_gather,
+};
 
 static void
 call_fill_rows (ZieOpCtx *ctx, gpointer data)
@@ -235,4 +262,9 @@ run_fill_rows (Check *check, guint index)
   check_run (check, call_fill_rows, &data, 0);
 }
 
-const CheckOp check_fill_rows = { "fill_rows", G_N_ELEMENTS (table_cases), 0, FALSE, FALSE, name_table, run_fill_rows };
+const CheckOp check_fill_rows = {
+  .name = "fill_rows",
+  .n_cases = G_N_ELEMENTS (table_cases),
+  .name_case = name_table,
+  .run_case = run_fill_rows,
+};

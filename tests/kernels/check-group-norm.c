@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "check.h"
 
-#include <string.h>
-
 /* Sums over up to a million numbers, which a backend merges from parts in f32 or double. */
 #define STATISTICS 1e-11
 
@@ -57,7 +55,8 @@ name_case (guint index, GString *name)
 {
   const Case *c = &cases[index];
 
-  g_string_append_printf (name, "%dx%d-groups-%d-%s", (int)c->pixels, (int)c->channels, c->groups, check_input_name (c->input));
+  g_string_append_printf (name, "%dx%d-groups-%d-%s", (int)c->pixels, (int)c->channels, c->groups,
+                          check_input_name (c->input));
   if (c->stride)
     g_string_append_printf (name, "-stride-%d", (int)c->stride);
 }
@@ -78,7 +77,14 @@ run_group_norm (Check *check, guint index)
   check_run (check, call_group_norm, &data, c->tolerance);
 }
 
-const CheckOp check_group_norm = { "group_norm", G_N_ELEMENTS (cases), 2, FALSE, TRUE, name_case, run_group_norm };
+const CheckOp check_group_norm = {
+  .name = "group_norm",
+  .n_cases = G_N_ELEMENTS (cases),
+  .n_large = 2,
+  .takes_scratch = TRUE,
+  .name_case = name_case,
+  .run_case = run_group_norm,
+};
 
 static void
 call_affine (ZieOpCtx *ctx, gpointer data)
@@ -104,4 +110,10 @@ run_affine (Check *check, guint index)
   check_run (check, call_affine, &data, 1e-13);
 }
 
-const CheckOp check_affine = { "affine", G_N_ELEMENTS (cases), 2, FALSE, FALSE, name_case, run_affine };
+const CheckOp check_affine = {
+  .name = "affine",
+  .n_cases = G_N_ELEMENTS (cases),
+  .n_large = 2,
+  .name_case = name_case,
+  .run_case = run_affine,
+};

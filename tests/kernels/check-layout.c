@@ -70,7 +70,12 @@ run_patchify (Check *check, guint index)
   check_run (check, index % 2 ? call_unpatchify : call_patchify, &data, 0);
 }
 
-const CheckOp check_patchify = { "patchify", 2 * G_N_ELEMENTS (cases), 0, FALSE, FALSE, name_case, run_patchify };
+const CheckOp check_patchify = {
+  .name = "patchify",
+  .n_cases = 2 * G_N_ELEMENTS (cases),
+  .name_case = name_case,
+  .run_case = run_patchify,
+};
 
 static void
 name_planes (guint index, GString *name)
@@ -115,7 +120,12 @@ run_planes (Check *check, guint index)
   check_run (check, index % 2 ? call_to_planes : call_to_pixels, &data, SCALED);
 }
 
-const CheckOp check_planes = { "planes", 2 * G_N_ELEMENTS (plane_cases), 0, FALSE, FALSE, name_planes, run_planes };
+const CheckOp check_planes = {
+  .name = "planes",
+  .n_cases = 2 * G_N_ELEMENTS (plane_cases),
+  .name_case = name_planes,
+  .run_case = run_planes,
+};
 
 /* Up, down to the host and up again: both ways with strided rows. */
 
@@ -153,4 +163,9 @@ run_transfer (Check *check, guint index)
   check_run (check, call_transfer, &data, 0);
 }
 
-const CheckOp check_transfer = { "transfer", G_N_ELEMENTS (transfer_cases), 0, FALSE, FALSE, name_transfer, run_transfer };
+const CheckOp check_transfer = {
+  .name = "transfer",
+  .n_cases = G_N_ELEMENTS (transfer_cases),
+  .name_case = name_transfer,
+  .run_case = run_transfer,
+};

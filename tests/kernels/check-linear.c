@@ -117,4 +117,12 @@ run_case (Check *check, guint index)
   check_run (check, call, &data, c->tolerance);
 }
 
-const CheckOp check_linear = { "linear", G_N_ELEMENTS (cases), N_LARGE, TRUE, TRUE, name_case, run_case };
+const CheckOp check_linear = {
+  .name = "linear",
+  .n_cases = G_N_ELEMENTS (cases),
+  .n_large = N_LARGE,
+  .uses_compute = TRUE,
+  .takes_scratch = TRUE,
+  .name_case = name_case,
+  .run_case = run_case,
+};
