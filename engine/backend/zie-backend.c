@@ -48,7 +48,8 @@ apply_environment (ZieBackendKind *kind, GError **error)
 
   names = list_names ();
   g_set_error (error, ZIE_ERROR, ZIE_ERROR_BACKEND_UNAVAILABLE,
-               "the environment variable ZIE_BACKEND is \"%s\"; expected auto or one of %s, or no such variable", name, names);
+               "the environment variable ZIE_BACKEND is \"%s\"; expected auto or one of %s, or no such variable",
+               name, names);
   return FALSE;
 }
 
@@ -147,7 +148,8 @@ zie_backend_get_plan_ops (ZieBackendKind kind, ZieOps *ops, ZieDtype *act, ZieCo
 }
 
 void
-zie_backend_init_ctx (ZieBackend *self, ZieOpCtx *ctx, ZieArena *arena, ZieArena *host, ZieCompute compute, const gint *cancel)
+zie_backend_init_ctx (ZieBackend *self, ZieOpCtx *ctx, ZieArena *arena, ZieArena *host, ZieCompute compute,
+                      const gint *cancel)
 {
   *ctx = (ZieOpCtx) {
     .ops = &self->ops,

@@ -80,8 +80,8 @@ zie_op_shape_qk_norm_rope (const ZieTensor *x, const ZieWeight *w, const ZieTens
 }
 
 static inline ZieOpShape
-zie_op_shape_attention (const ZieTensor *o, const ZieTensor *q, const ZieTensor *k, const ZieTensor *v, int heads, int kv_heads,
-                        gboolean causal)
+zie_op_shape_attention (const ZieTensor *o, const ZieTensor *q, const ZieTensor *k, const ZieTensor *v, int heads,
+                        int kv_heads, gboolean causal)
 {
   gint64 d = q->cols / heads;
 

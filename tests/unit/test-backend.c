@@ -166,7 +166,8 @@ test_memory (void)
 static void
 test_cpu_name (void)
 {
-  g_autofree char *x86 = zie_host_parse_cpu_name ("processor\t: 0\nmodel\t\t: 17\nmodel name\t: AMD EPYC 9654\nflags\t: a b\n");
+  g_autofree char *x86 = zie_host_parse_cpu_name ("processor\t: 0\nmodel\t\t: 17\n"
+                                                  "model name\t: AMD EPYC 9654\nflags\t: a b\n");
   g_autofree char *arm = zie_host_parse_cpu_name ("processor\t: 0\nBogoMIPS\t: 50\nHardware\t: Some Board\n");
   g_autofree char *none = zie_host_parse_cpu_name ("processor\t: 0\nmodel name\t:\n");
   char name[8];

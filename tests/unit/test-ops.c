@@ -114,7 +114,8 @@ test_conv (Fixture *f, gconstpointer data)
 static void
 test_all_ops_count (Fixture *f, gconstpointer data)
 {
-  ZieTensor x = tensor (6, 8), vector = tensor (1, 8), angles = tensor (6, 2), latent = tensor (2, 24), planes = tensor (8, 6);
+  ZieTensor x = tensor (6, 8), vector = tensor (1, 8), angles = tensor (6, 2);
+  ZieTensor latent = tensor (2, 24), planes = tensor (8, 6);
   ZieWeight w = { NULL, ZIE_DTYPE_F32, 1, 8 }, head = { NULL, ZIE_DTYPE_F32, 1, 4 }, table = { NULL, ZIE_DTYPE_F32, 9, 8 };
   ZieOpCtx *ctx = &f->ctx;
   const ZieOps *ops = ctx->ops;

@@ -201,7 +201,7 @@ test_conv_orientation (void)
 {
   const float kernel[] = { 1, 2, 3, 4, 5, 6, 7, 8, 9 };
   float x[] = { 0, 0, 0, 0, 1, 0, 0, 0, 0 }, y[9];
-  const double expected[] = { 9, 8, 7, 6, 5, 4, 3, 2, 1 };            /* a correlation: one dot draws the kernel turned round */
+  const double expected[] = { 9, 8, 7, 6, 5, 4, 3, 2, 1 };            /* a correlation: a dot draws the kernel reversed */
   ZieConvArgs args = { .stride = 1 };
 
   conv_one (y, 3, 3, x, 3, 3, kernel, &args);

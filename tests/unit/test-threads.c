@@ -197,7 +197,8 @@ test_idle_burns_nothing (void)
   getrusage (RUSAGE_SELF, &before);
   g_usleep (200000);
   getrusage (RUSAGE_SELF, &after);
-  used = (after.ru_utime.tv_sec - before.ru_utime.tv_sec) * G_USEC_PER_SEC + after.ru_utime.tv_usec - before.ru_utime.tv_usec;
+  used = (after.ru_utime.tv_sec - before.ru_utime.tv_sec) * G_USEC_PER_SEC
+         + after.ru_utime.tv_usec - before.ru_utime.tv_usec;
   g_assert_cmpint (used, <, 20000);
   g_free (run);
 }

@@ -13,7 +13,8 @@ static guint
 ref_list (ZieDevice *devices, guint max_devices)
 {
   ZieMemoryUse memory;
-  ZieDevice device = { .kind = ZIE_BACKEND_REF, .n_threads = zie_threads_count_cores (), .bytes_per_second = BYTES_PER_SECOND };
+  ZieDevice device = { .kind = ZIE_BACKEND_REF, .n_threads = zie_threads_count_cores (),
+                       .bytes_per_second = BYTES_PER_SECOND };
   char cpu[64];
 
   if (max_devices == 0)
