@@ -11,6 +11,9 @@
 /* Attention as in cpu-attention.c, with both products in bf16 by oneDNN.  Keys and values are rounded once for all tasks, to
  * [kv_head][keys][d], with zeros up to whole blocks; queries too are padded, so the two products have one shape each. */
 
+/* Blocks follow from the shape alone, not from the number of threads: which order oneDNN sums in may hang on them. */
+#define TASKS_WANTED 12
+
 #define QUERIES_MAX 256
 #define QUERIES_MIN 48
 #define KEYS 256
@@ -53,13 +56,12 @@ blocks (gint64 n, gint64 block)
 }
 
 static Split
-split_attention (const ZieOpCtx *ctx, gint64 m, gint64 n, gint64 d, gint64 heads)
+split_attention (gint64 m, gint64 n, gint64 d, gint64 heads)
 {
-  gint64 wanted = 4 * (gint64)zie_cpu_n_threads (ctx);
   Split s;
 
   s.n_query_blocks = blocks (m, QUERIES_MAX);
-  while (s.n_query_blocks * heads < wanted && blocks (m, s.n_query_blocks + 1) >= QUERIES_MIN)
+  while (s.n_query_blocks * heads < TASKS_WANTED && blocks (m, s.n_query_blocks + 1) >= QUERIES_MIN)
     s.n_query_blocks++;
   s.queries = blocks (m, s.n_query_blocks);
   s.n_query_blocks = blocks (m, s.queries);
@@ -73,7 +75,7 @@ split_attention (const ZieOpCtx *ctx, gint64 m, gint64 n, gint64 d, gint64 heads
 static gsize
 carve (const ZieOpCtx *ctx, Attention *self, guint8 *base, gint64 m, gint64 n, gint64 d, gint64 heads, gint64 kv_heads)
 {
-  Split s = split_attention (ctx, m, n, d, heads);
+  Split s = split_attention (m, n, d, heads);
   ZieCpuCarve c = { base, 0 };
   guint n_threads = zie_cpu_n_threads (ctx);
   gsize kv_size = (gsize)(kv_heads * s.n_key_blocks * s.keys * d) * sizeof (guint16);

@@ -13,6 +13,9 @@
  * and surrounded by zeros, is written in bf16, oneDNN convolves it without padding, and the sums go to y with bias and
  * residual.  All tiles have one shape: those at the end move back into the picture, and only write what is theirs. */
 
+/* Blocks follow from the shape alone, not from the number of threads: which order oneDNN sums in may hang on them. */
+#define TASKS_WANTED 16
+
 #define TILE_WIDTH 64
 #define TILE_HEIGHT 16
 #define TILE_SIZE (512 * 1024)     /* bytes of a task's input and sums */
@@ -27,7 +30,7 @@ typedef struct
 {
   guint16 *input;                  /* [in_height, in_width, in] */
   float *sums;                     /* [height, width, out] */
-  float *pixel;                    /* [in] */
+  float *row;                      /* [in * ksize * ksize]: of weights */
   void *scratch;
 } Room;
 
@@ -54,9 +57,9 @@ blocks (gint64 n, gint64 block)
 }
 
 static Split
-split_conv (const ZieOpCtx *ctx, const ZieOpShape *shape)
+split_conv (const ZieOpShape *shape)
 {
-  gint64 halo = shape->ksize - 1, n_rows = shape->m / shape->w, wanted = 4 * (gint64)zie_cpu_n_threads (ctx), row_size, fitting;
+  gint64 halo = shape->ksize - 1, n_rows = shape->m / shape->w, row_size, fitting;
   Split s;
 
   s.n_cols = shape->w;
@@ -65,7 +68,7 @@ split_conv (const ZieOpCtx *ctx, const ZieOpShape *shape)
   s.in_width = (s.width - 1) * shape->stride + 1 + halo;
   row_size = s.in_width * shape->channels * shape->stride * (gint64)sizeof (guint16) + s.width * shape->n * (gint64)sizeof (float);
   fitting = TILE_SIZE / row_size;
-  s.height = CLAMP (MIN (fitting, blocks (n_rows * s.n_tile_cols, wanted)), 1, MIN (TILE_HEIGHT, n_rows));
+  s.height = CLAMP (MIN (fitting, blocks (n_rows * s.n_tile_cols, TASKS_WANTED)), 1, MIN (TILE_HEIGHT, n_rows));
   s.in_height = (s.height - 1) * shape->stride + 1 + halo;
   return s;
 }
@@ -73,7 +76,7 @@ split_conv (const ZieOpCtx *ctx, const ZieOpShape *shape)
 static gsize
 carve (const ZieOpCtx *ctx, Conv *self, guint8 *base, const ZieOpShape *shape)
 {
-  Split s = split_conv (ctx, shape);
+  Split s = split_conv (shape);
   guint n_threads = zie_cpu_n_threads (ctx);
   ZieCpuCarve c = { base, 0 };
   Room *rooms = zie_cpu_carve (&c, n_threads * sizeof (Room));
@@ -87,7 +90,7 @@ carve (const ZieOpCtx *ctx, Conv *self, guint8 *base, const ZieOpShape *shape)
 
       room.input = zie_cpu_carve (&c, (gsize)(s.in_height * s.in_width * shape->channels) * sizeof (guint16));
       room.sums = zie_cpu_carve_f32 (&c, s.height * s.width * shape->n);
-      room.pixel = zie_cpu_carve_f32 (&c, MAX (shape->channels, shape->k));
+      room.row = zie_cpu_carve_f32 (&c, shape->k);
       room.scratch = zie_cpu_carve (&c, ZIE_DNN_SCRATCH_MAX);
       if (base != NULL)
         rooms[i] = room;
@@ -116,48 +119,64 @@ weights_task (gpointer data, gint64 item, guint thread)
 {
   const Conv *self = data;
   const ZieWeight *w = &self->conv->weight;
-  float *row = self->rooms[thread].pixel;
+  float *row = self->rooms[thread].row;
 
   self->kernels->expand (w->dtype, row, w->data + zie_dtype_row_size (w->dtype, w->cols) * (gsize)item, w->cols);
   self->kernels->to_bf16 (self->weights + item * w->cols, row, w->cols);
 }
 
+/* The tile's input from (ROW, COL) of the picture that the convolution sees on, zeros outside. */
 static void
-read_pixel (const Conv *self, const Room *room, guint16 *dst, gint64 row, gint64 col)
+read_input (const Conv *self, guint16 *dst, gint64 row, gint64 col)
 {
-  const float *src = zie_cpu_row (self->x, row * self->x->w + col);
+  const ZieConvArgs *args = self->args;
+  const Split *s = &self->split;
+  gint64 n_in = self->conv->in, from = MAX (-col, 0), to = MIN (s->in_width, self->x->w - col);
+  gsize pixel_size = (gsize)n_in * sizeof (guint16);
+  ZieCpuPixels pixels = { .src_stride = self->x->stride, .dst_stride = n_in, .channels = n_in, .n = to - from,
+                          .scale = args->gn_scale != NULL ? zie_tensor_f32 (args->gn_scale) : NULL,
+                          .shift = args->gn_shift != NULL ? zie_tensor_f32 (args->gn_shift) : NULL };
 
-  if (self->args->gn_scale != NULL)
-    {
-      self->kernels->norm_silu (room->pixel, src, zie_tensor_f32 (self->args->gn_scale), zie_tensor_f32 (self->args->gn_shift),
-                                self->conv->in);
-      src = room->pixel;
-    }
-  self->kernels->to_bf16 (dst, src, self->conv->in);
+  for (gint64 i = 0; i < s->in_height; i++, dst += s->in_width * n_in)
+    if (row + i < 0 || row + i >= self->x->h)
+      memset (dst, 0, (gsize)s->in_width * pixel_size);
+    else
+      {
+        memset (dst, 0, (gsize)from * pixel_size);
+        pixels.src = zie_cpu_row (self->x, (row + i) * self->x->w + col + from);
+        self->kernels->read_pixels_bf16 (&pixels, dst + from * n_in);
+        memset (dst + to * n_in, 0, (gsize)(s->in_width - to) * pixel_size);
+      }
 }
 
-/* The tile's input from (ROW, COL) of the picture that the convolution sees on: enlarged, zeros outside. */
+/* … when each pixel is seen as 2 x 2: read where a block begins in the tile, copied within it. */
 static void
-read_input (const Conv *self, const Room *room, gint64 row, gint64 col)
+read_input_enlarged (const Conv *self, guint16 *input, gint64 row, gint64 col)
 {
   const Split *s = &self->split;
-  gint64 zoom = self->args->upsample ? 2 : 1, n_in = self->conv->in;
+  gint64 n_in = self->conv->in;
   gsize pixel_size = (gsize)n_in * sizeof (guint16);
+  ZieCpuPixels pixel = { .channels = n_in, .n = 1,
+                         .scale = self->args->gn_scale != NULL ? zie_tensor_f32 (self->args->gn_scale) : NULL,
+                         .shift = self->args->gn_shift != NULL ? zie_tensor_f32 (self->args->gn_shift) : NULL };
 
   for (gint64 i = 0; i < s->in_height; i++)
     for (gint64 j = 0; j < s->in_width; j++)
       {
-        guint16 *dst = room->input + (i * s->in_width + j) * n_in;
+        guint16 *dst = input + (i * s->in_width + j) * n_in;
         gint64 y = row + i, x = col + j;
 
-        if (y < 0 || x < 0 || y >= self->x->h * zoom || x >= self->x->w * zoom)
+        if (y < 0 || x < 0 || y >= self->x->h * 2 || x >= self->x->w * 2)
           memset (dst, 0, pixel_size);
-        else if (zoom == 2 && j > 0 && x % 2 == 1)
+        else if (j > 0 && x % 2 == 1)
           memcpy (dst, dst - n_in, pixel_size);
-        else if (zoom == 2 && i > 0 && y % 2 == 1)
+        else if (i > 0 && y % 2 == 1)
           memcpy (dst, dst - s->in_width * n_in, pixel_size);
         else
-          read_pixel (self, room, dst, y / zoom, x / zoom);
+          {
+            pixel.src = zie_cpu_row (self->x, y / 2 * self->x->w + x / 2);
+            self->kernels->read_pixels_bf16 (&pixel, dst);
+          }
       }
 }
 
@@ -171,20 +190,22 @@ tile_task (gpointer data, gint64 item, guint thread)
   gint64 own_row = item / s->n_tile_cols * s->height, own_col = item % s->n_tile_cols * s->width;
   gint64 row = MIN (own_row, self->y->h - s->height), col = MIN (own_col, s->n_cols - s->width);
 
-  read_input (self, room, (self->args->row0 + row) * stride - before, col * stride - before);
+  if (self->args->upsample)
+    read_input_enlarged (self, room->input, self->args->row0 + row - before, col - before);
+  else
+    read_input (self, room->input, (self->args->row0 + row) * stride - before, col * stride - before);
   zie_dnn_run (self->product, room->sums, room->input, self->packed, NULL, room->scratch);
 
   for (gint64 i = own_row; i < row + s->height; i++)
-    for (gint64 j = own_col; j < col + s->width; j++)
-      {
-        float *sums = room->sums + ((i - row) * s->width + j - col) * n_out;
-        gint64 pixel = i * self->y->w + j;
+    {
+      gint64 pixel = i * self->y->w + own_col;
+      const ZieTensor *residual = self->args->residual;
 
-        self->kernels->add (sums, self->bias, n_out);
-        if (self->args->residual != NULL)
-          self->kernels->add (sums, zie_cpu_row (self->args->residual, pixel), n_out);
-        memcpy (zie_cpu_row (self->y, pixel), sums, (gsize)n_out * sizeof (float));
-      }
+      self->kernels->write_pixels (zie_cpu_row (self->y, pixel), self->y->stride,
+                                   room->sums + ((i - row) * s->width + own_col - col) * n_out, self->bias,
+                                   residual != NULL ? zie_cpu_row (residual, pixel) : NULL,
+                                   residual != NULL ? residual->stride : 0, n_out, col + s->width - own_col);
+    }
 }
 
 gboolean

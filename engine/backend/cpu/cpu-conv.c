@@ -196,36 +196,16 @@ pack_few (const Conv *self)
 
 /* ---- input ---- */
 
-static void
-read_pixels (const Conv *self, float *dst, gint64 row, gint64 col, gint64 n)
-{
-  const ZieConvArgs *args = self->args;
-  const ZieCpuKernels *kernels = self->kernels;
-  gint64 c = self->conv->in, stride = self->split.channel_stride;
-
-  for (gint64 i = 0; i < n; i++, dst += stride)
-    {
-      const float *src = zie_cpu_row (self->x, row * self->x->w + col + i);
-
-      if (args->gn_scale != NULL)
-        {
-          kernels->norm_silu (dst, src, zie_tensor_f32 (args->gn_scale), zie_tensor_f32 (args->gn_shift), c);
-          if (self->round_bf16)
-            kernels->round_bf16 (dst, dst, c);
-        }
-      else if (self->round_bf16)
-        kernels->round_bf16 (dst, src, c);
-      else
-        memcpy (dst, src, (gsize)c * sizeof (float));
-    }
-}
-
 /* Input rows [row, row + n_rows) and columns [col, col + n_cols), zeros outside the picture. */
 static void
 read_input (const Conv *self, float *dst, gint64 row, gint64 col, gint64 n_rows, gint64 n_cols)
 {
   gint64 stride = self->split.channel_stride, from = MAX (-col, 0), to = MIN (n_cols, self->x->w - col);
+  const ZieConvArgs *args = self->args;
   gsize pixel_size = (gsize)stride * sizeof (float);
+  ZieCpuPixels pixels = { .src_stride = self->x->stride, .dst_stride = stride, .channels = self->conv->in, .n = to - from,
+                          .scale = args->gn_scale != NULL ? zie_tensor_f32 (args->gn_scale) : NULL,
+                          .shift = args->gn_shift != NULL ? zie_tensor_f32 (args->gn_shift) : NULL };
 
   for (gint64 i = 0; i < n_rows; i++, dst += n_cols * stride)
     if (row + i < 0 || row + i >= self->x->h)
@@ -233,7 +213,8 @@ read_input (const Conv *self, float *dst, gint64 row, gint64 col, gint64 n_rows,
     else
       {
         memset (dst, 0, (gsize)from * pixel_size);
-        read_pixels (self, dst + from * stride, row + i, col + from, to - from);
+        pixels.src = zie_cpu_row (self->x, (row + i) * self->x->w + col + from);
+        self->kernels->read_pixels (&pixels, dst + from * stride, self->round_bf16);
         memset (dst + to * stride, 0, (gsize)(n_cols - to) * pixel_size);
       }
 }

@@ -443,9 +443,53 @@ scale_row (float *y, const float *x, float factor, gint64 n)
 }
 
 static void
-norm_silu (float *dst, const float *src, const float *scale, const float *shift, gint64 n)
+read_pixels (const ZieCpuPixels *p, float *dst, gboolean round)
 {
-  EACH_VECTOR (n, STORE (dst, vf_silu (vf_fma (LOAD (src), LOAD (scale), LOAD (shift)))))
+  const float *src = p->src;
+
+  for (gint64 i = 0; i < p->n; i++, src += p->src_stride, dst += p->dst_stride)
+    if (p->scale != NULL && round)
+      EACH_VECTOR (p->channels, STORE (dst, vf_round_bf16 (vf_silu (vf_fma (LOAD (src), LOAD (p->scale), LOAD (p->shift))))))
+    else if (p->scale != NULL)
+      EACH_VECTOR (p->channels, STORE (dst, vf_silu (vf_fma (LOAD (src), LOAD (p->scale), LOAD (p->shift)))))
+    else if (round)
+      EACH_VECTOR (p->channels, STORE (dst, vf_round_bf16 (LOAD (src))))
+    else
+      EACH_VECTOR (p->channels, STORE (dst, LOAD (src)))
+}
+
+VF_INLINE void
+store_bf16_n (guint16 *p, vf v, gint64 n)
+{
+  guint16 part[W];
+
+  vf_store_bf16 (part, v);
+  memcpy (p, part, (gsize)n * sizeof (guint16));
+}
+
+#define STORE_BF16(p, v) { if (left == W) vf_store_bf16 ((p) + k, v); else store_bf16_n ((p) + k, v, left); }
+
+static void
+read_pixels_bf16 (const ZieCpuPixels *p, guint16 *dst)
+{
+  const float *src = p->src;
+
+  for (gint64 i = 0; i < p->n; i++, src += p->src_stride, dst += p->dst_stride)
+    if (p->scale != NULL)
+      EACH_VECTOR (p->channels, STORE_BF16 (dst, vf_silu (vf_fma (LOAD (src), LOAD (p->scale), LOAD (p->shift)))))
+    else
+      EACH_VECTOR (p->channels, STORE_BF16 (dst, LOAD (src)))
+}
+
+static void
+write_pixels (float *y, gint64 y_stride, const float *sums, const float *bias, const float *residual, gint64 residual_stride,
+              gint64 channels, gint64 n)
+{
+  for (gint64 i = 0; i < n; i++, y += y_stride, sums += channels)
+    if (residual != NULL)
+      EACH_VECTOR (channels, STORE (y, vf_add (vf_add (LOAD (sums), LOAD (bias)), LOAD (residual + i * residual_stride))))
+    else
+      EACH_VECTOR (channels, STORE (y, vf_add (LOAD (sums), LOAD (bias))))
 }
 
 VF_INLINE float
@@ -609,7 +653,9 @@ const ZieCpuKernels KERNELS_NAME (ZIE_CPU_LEVEL) = {
   .copy_f32 = copy_f32,
   .softmax = softmax,
   .scale = scale_row,
-  .norm_silu = norm_silu,
+  .read_pixels = read_pixels,
+  .read_pixels_bf16 = read_pixels_bf16,
+  .write_pixels = write_pixels,
   .dots = dots,
   .rms_norm = rms_norm,
   .gated_norm_add = gated_norm_add,

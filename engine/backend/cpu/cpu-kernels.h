@@ -40,6 +40,15 @@ typedef struct
   float *factor;              /* [m], out: what earlier sums shrink by */
 } ZieCpuSoftmax;
 
+/* A run of pixels and how they are read. */
+typedef struct
+{
+  const float *src;
+  gint64 src_stride, dst_stride;
+  gint64 channels, n;
+  const float *scale, *shift;  /* [channels] or NULL */
+} ZieCpuPixels;
+
 typedef struct
 {
   const char *name;           /* "avx2" */
@@ -63,8 +72,13 @@ typedef struct
   void (*softmax) (const ZieCpuSoftmax *block);
   void (*scale) (float *y, const float *x, float factor, gint64 n);
 
-  /* dst = silu (src * scale + shift) */
-  void (*norm_silu) (float *dst, const float *src, const float *scale, const float *shift, gint64 n);
+  /* Pixels for a convolution: dst = silu (src * scale + shift), or src where SCALE is NULL; as f32, rounded to bf16 or not,
+   * or stored as bf16. */
+  void (*read_pixels) (const ZieCpuPixels *pixels, float *dst, gboolean round_bf16);
+  void (*read_pixels_bf16) (const ZieCpuPixels *pixels, guint16 *dst);
+  /* y = sums + bias (+ residual), n pixels */
+  void (*write_pixels) (float *y, gint64 y_stride, const float *sums, const float *bias, const float *residual,
+                        gint64 residual_stride, gint64 channels, gint64 n);
   /* y[o] = bias[o] + sum of taps as in a tile with M pixels, for at most 4 outputs; b[o][n_taps * n_k] */
   void (*dots) (const ZieCpuTile *tile);
 

@@ -10,6 +10,9 @@
 /* A linear layer by oneDNN's bf16 products.  Rows of x are rounded once, a block of them at a time; a task multiplies the
  * block with some rows of the weight, which in bf16 are used as they lie in the file. */
 
+/* Blocks follow from the shape alone, not from the number of threads: which order oneDNN sums in may hang on them. */
+#define TASKS_WANTED 6
+
 #define ROWS_MAX 1024
 #define COLUMNS_MAX 128
 #define COLUMNS_MIN 32
@@ -52,16 +55,15 @@ blocks (gint64 n, gint64 block)
 }
 
 static Split
-split_linear (const ZieOpCtx *ctx, gint64 m, gint64 n, gint64 k)
+split_linear (gint64 m, gint64 n, gint64 k)
 {
-  gint64 wanted = 3 * (gint64)zie_cpu_n_threads (ctx);
   Split s;
 
   s.n_row_blocks = blocks (m, ROWS_MAX);
   s.rows = blocks (m, s.n_row_blocks);
   s.columns = COLUMNS_MAX;
   while (s.columns > COLUMNS_MIN
-         && (blocks (n, s.columns) < wanted || 2.0 * (double)s.rows * (double)s.columns * (double)k > TASK_FLOPS))
+         && (blocks (n, s.columns) < TASKS_WANTED || 2.0 * (double)s.rows * (double)s.columns * (double)k > TASK_FLOPS))
     s.columns /= 2;
   s.n_column_blocks = blocks (n, s.columns);
   s.x_stride = 2 * zie_cpu_padded_stride (blocks (k, 2));
@@ -71,7 +73,7 @@ split_linear (const ZieOpCtx *ctx, gint64 m, gint64 n, gint64 k)
 static gsize
 carve (const ZieOpCtx *ctx, Linear *self, guint8 *base, gint64 m, gint64 n, gint64 k)
 {
-  Split s = split_linear (ctx, m, n, k);
+  Split s = split_linear (m, n, k);
   ZieCpuCarve c = { base, 0 };
   guint n_threads = zie_cpu_n_threads (ctx);
   Room *rooms = zie_cpu_carve (&c, n_threads * sizeof (Room));
