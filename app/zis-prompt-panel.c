@@ -139,14 +139,16 @@ show_text (GtkTextView *view, const char *text)
 {
   g_autofree char *shown = get_text (view);
   GtkTextBuffer *buffer = gtk_text_view_get_buffer (view);
-  GtkTextIter end;
+  GtkTextIter start, end;
 
-  if (g_strcmp0 (shown, text) == 0)
+  if (g_strcmp0 (shown, text ? text : "") == 0)
     return;
 
   /* As a user's edit, so that Ctrl+Z brings back what was there. */
   gtk_text_buffer_begin_user_action (buffer);
-  gtk_text_buffer_set_text (buffer, text ? text : "", -1);
+  gtk_text_buffer_get_bounds (buffer, &start, &end);
+  gtk_text_buffer_delete (buffer, &start, &end);
+  gtk_text_buffer_insert (buffer, &end, text ? text : "", -1);
   gtk_text_buffer_end_user_action (buffer);
   gtk_text_buffer_get_end_iter (buffer, &end);
   gtk_text_buffer_place_cursor (buffer, &end);

@@ -656,11 +656,14 @@ take_content (ZisWindow *self)
   GET (queue_list);
 }
 
-/* Not one of the application's keys: those come before an open popover, which has the first claim on Escape. */
+/* Seen before the widgets, of which some swallow Escape; but an open popover has the first claim on it. */
 static gboolean
 on_key (GtkEventControllerKey *controller, guint key, guint code, GdkModifierType state, gpointer user_data)
 {
-  if (key != GDK_KEY_Escape || (state & gtk_accelerator_get_default_mod_mask ()))
+  GtkWidget *focus = gtk_root_get_focus (GTK_ROOT (user_data));
+
+  if (key != GDK_KEY_Escape || (state & gtk_accelerator_get_default_mod_mask ())
+      || (focus && gtk_widget_get_ancestor (focus, GTK_TYPE_POPOVER)))
     return GDK_EVENT_PROPAGATE;
 
   return gtk_widget_activate_action (user_data, "win.cancel", NULL) ? GDK_EVENT_STOP : GDK_EVENT_PROPAGATE;
@@ -673,6 +676,7 @@ zis_window_init (ZisWindow *self)
 
   gtk_widget_init_template (GTK_WIDGET (self));
   g_signal_connect (keys, "key-pressed", G_CALLBACK (on_key), self);
+  gtk_event_controller_set_propagation_phase (keys, GTK_PHASE_CAPTURE);
   gtk_widget_add_controller (GTK_WIDGET (self), keys);
   self->cancellable = g_cancellable_new ();
   take_content (self);
