@@ -438,6 +438,7 @@ static void
 init_request (const Case *c, ZieRequest *request)
 {
   zie_request_init (request);
+  g_free (request->prompt);
   request->prompt = g_strdup (json_object_get_string_member (c->run, "prompt"));
   if (json_object_has_member (c->run, "negative_prompt"))
     request->negative_prompt = g_strdup (json_object_get_string_member (c->run, "negative_prompt"));

@@ -231,6 +231,7 @@ replay (ZieModel *model, const Record *record, const char *out, const ZieEngineO
   if (engine == NULL)
     return FALSE;
   zie_request_init (&request);
+  g_free (request.prompt);
   request.prompt = g_strdup ("replay");        /* never encoded: the ids are fed */
   request.width = record->w * ZIE_VAE_SCALE;
   request.height = record->h * ZIE_VAE_SCALE;
