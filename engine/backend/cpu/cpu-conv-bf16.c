@@ -16,6 +16,7 @@
 /* Blocks follow from the shape alone, not from the number of threads: which order oneDNN sums in may hang on them. */
 #define TASKS_WANTED 16
 
+#define PACK_OUTPUTS 64            /* of a packing task: the width of oneDNN's blocks where there are as many outputs */
 #define TILE_WIDTH 64
 #define TILE_HEIGHT 16
 #define TILE_SIZE (512 * 1024)     /* bytes of a task's input and sums */
@@ -48,6 +49,7 @@ typedef struct
   float *bias;
   Room *rooms;
   ZieDnn *product;
+  gint packing_failed;             /* atomic */
 } Conv;
 
 static gint64
@@ -123,6 +125,16 @@ weights_task (gpointer data, gint64 item, guint thread)
 
   self->kernels->expand (w->dtype, row, w->data + zie_dtype_row_size (w->dtype, w->cols) * (gsize)item, w->cols);
   self->kernels->to_bf16 (self->weights + item * w->cols, row, w->cols);
+}
+
+static void
+pack_task (gpointer data, gint64 item, guint thread)
+{
+  Conv *self = data;
+  gint64 first = item * PACK_OUTPUTS, n = MIN (PACK_OUTPUTS, self->conv->out - first);
+
+  if (!zie_dnn_pack_weights (self->product, self->packed, self->weights, first, n))
+    g_atomic_int_set (&self->packing_failed, 1);
 }
 
 /* The tile's input from (ROW, COL) of the picture that the convolution sees on, zeros outside. */
@@ -229,8 +241,10 @@ zie_cpu_conv2d_bf16 (ZieOpCtx *ctx, void *scratch, const ZieOpShape *shape, ZieT
     {
       self.kernels->expand (conv->bias.dtype, self.bias, conv->bias.data, conv->out);
       zie_cpu_run (ctx, conv->out, weights_task, &self);
-      if (!zie_op_cancelled (ctx))
-        zie_dnn_pack_weights (self.product, self.packed, self.weights);
+      zie_cpu_run (ctx, blocks (conv->out, PACK_OUTPUTS), pack_task, &self);
+      if (g_atomic_int_get (&self.packing_failed) && !zie_op_cancelled (ctx)
+          && !zie_dnn_pack_weights (self.product, self.packed, self.weights, 0, conv->out))
+        g_error ("oneDNN: weights of %d x %d cannot be packed", conv->out, conv->in);
       zie_cpu_run (ctx, blocks (y->h, self.split.height) * self.split.n_tile_cols, tile_task, &self);
     }
   zie_dnn_release (self.product);

@@ -20,5 +20,5 @@ guint32 zie_cpu_get_caps (void);
 const char *zie_cpu_caps_name (guint32 caps);
 
 /* Sustained operations a second of large products on N_THREADS, for plans: what a core does in a cycle at this level times
- * its clock, times the share of the peak that products were measured to reach (SPEED.md). */
+ * its clock (measured at the first call, 0.2 ms), times the share of the peak that a picture was measured to reach. */
 double zie_cpu_estimate_flops (guint32 caps, guint n_threads, gboolean bf16);

@@ -436,33 +436,51 @@ wrap (MdRef md, const void *data)
   return memory;
 }
 
-void
-zie_dnn_pack_weights (const ZieDnn *self, void *packed, const guint16 *weights)
+/* Outputs [first, first + n) of weights as WHOLE lays them out. */
+static gboolean
+md_init_outputs (Md *md, MdRef whole, const gint64 *size, gint64 first)
+{
+  dnnl_dims_t dims = { size[0], size[1], size[2], size[3] }, offsets = { first, 0, 0, 0 };
+
+#if DNNL_VERSION_MAJOR >= 3
+  return dnnl_memory_desc_create_submemory (md, whole, dims, offsets) == dnnl_success;
+#else
+  return dnnl_memory_desc_init_submemory (md, whole, dims, offsets) == dnnl_success;
+#endif
+}
+
+gboolean
+zie_dnn_pack_weights (const ZieDnn *self, void *packed, const guint16 *weights, gint64 first, gint64 n)
 {
   const ZieDnnConv *s = &self->key.conv;
-  const gint64 size[] = { s->n_out, s->n_in, s->ksize, s->ksize };
-  const gint64 step[] = { s->n_in * s->ksize * s->ksize, s->ksize * s->ksize, s->ksize, 1 };
+  gint64 row = s->n_in * s->ksize * s->ksize;
+  const gint64 size[] = { n, s->n_in, s->ksize, s->ksize }, step[] = { row, s->ksize * s->ksize, s->ksize, 1 };
   dnnl_engine_t engine = get_library ()->engine;
-  MdRef to = query_md (self->pd, dnnl_query_weights_md);
-  dnnl_primitive_desc_t pd;
-  dnnl_primitive_t reorder;
+  dnnl_stream_t stream = get_stream ();
+  dnnl_primitive_desc_t pd = NULL;
+  dnnl_primitive_t reorder = NULL;
   dnnl_exec_arg_t args[2];
-  Md from;
+  Md from = { 0 }, to = { 0 };
+  gboolean ok = FALSE;
 
-  if (!md_init (&from, 4, size, dnnl_bf16, step)
-      || dnnl_reorder_primitive_desc_create (&pd, MD_REF (from), engine, to, engine, NULL) != dnnl_success
-      || dnnl_primitive_create (&reorder, pd) != dnnl_success)
-    g_error ("oneDNN: weights of %" G_GINT64_FORMAT " x %" G_GINT64_FORMAT " cannot be packed", s->n_out, s->n_in);
+  if (md_init (&from, 4, size, dnnl_bf16, step) && md_init_outputs (&to, query_md (self->pd, dnnl_query_weights_md), size, first)
+      && dnnl_reorder_primitive_desc_create (&pd, MD_REF (from), engine, MD_REF (to), engine, NULL) == dnnl_success
+      && dnnl_primitive_create (&reorder, pd) == dnnl_success)
+    {
+      args[0] = (dnnl_exec_arg_t) { DNNL_ARG_FROM, wrap (MD_REF (from), weights + first * row) };
+      args[1] = (dnnl_exec_arg_t) { DNNL_ARG_TO, wrap (MD_REF (to), packed) };
+      ok = dnnl_primitive_execute (reorder, stream, 2, args) == dnnl_success;
+      for (int i = 0; i < 2; i++)
+        dnnl_memory_destroy (args[i].memory);
+    }
 
-  args[0] = (dnnl_exec_arg_t) { DNNL_ARG_FROM, wrap (MD_REF (from), weights) };
-  args[1] = (dnnl_exec_arg_t) { DNNL_ARG_TO, wrap (to, packed) };
-  if (dnnl_primitive_execute (reorder, get_stream (), 2, args) != dnnl_success)
-    g_error ("oneDNN: packing weights failed");
-  for (int i = 0; i < 2; i++)
-    dnnl_memory_destroy (args[i].memory);
-  dnnl_primitive_destroy (reorder);
-  dnnl_primitive_desc_destroy (pd);
+  if (reorder != NULL)
+    dnnl_primitive_destroy (reorder);
+  if (pd != NULL)
+    dnnl_primitive_desc_destroy (pd);
   md_clear (&from);
+  md_clear (&to);
+  return ok;
 }
 
 void
@@ -496,7 +514,13 @@ ZieDnn *zie_dnn_acquire_conv (const ZieDnnConv *shape) { return NULL; }
 void zie_dnn_release (ZieDnn *self) { }
 gsize zie_dnn_conv_weights_bound (gint64 n_in, gint64 n_out, gint64 ksize) { return 0; }
 gsize zie_dnn_get_weights_size (const ZieDnn *self) { return 0; }
-void zie_dnn_pack_weights (const ZieDnn *self, void *packed, const guint16 *weights) { g_assert_not_reached (); }
+
+gboolean
+zie_dnn_pack_weights (const ZieDnn *self, void *packed, const guint16 *weights, gint64 first, gint64 n)
+{
+  g_assert_not_reached ();
+}
+
 
 void
 zie_dnn_run (const ZieDnn *self, float *c, const guint16 *a, const void *b, const float *bias, void *scratch)

@@ -41,11 +41,12 @@ void zie_dnn_release (ZieDnn *self);
 /* What every product can do with, for plans. */
 #define ZIE_DNN_SCRATCH_MAX ((gsize)1 << 20)
 
-/* Convolutions: bytes of the weights as oneDNN wants them, at most zie_dnn_conv_weights_bound(); and making them from
- * [n_out, n_in, ksize, ksize]. */
+/* Convolutions: bytes of the weights as oneDNN wants them, at most zie_dnn_conv_weights_bound(); and making those of outputs
+ * [first, first + n) from WEIGHTS [n_out, n_in, ksize, ksize].  FALSE: oneDNN's layout does not come apart there; all outputs
+ * at once always works. */
 gsize zie_dnn_conv_weights_bound (gint64 n_in, gint64 n_out, gint64 ksize);
 gsize zie_dnn_get_weights_size (const ZieDnn *self);
-void zie_dnn_pack_weights (const ZieDnn *self, void *packed, const guint16 *weights);
+gboolean zie_dnn_pack_weights (const ZieDnn *self, void *packed, const guint16 *weights, gint64 first, gint64 n);
 
 /* Numbers of a and b are bf16.  BIAS: NULL unless the shape has one.  SCRATCH: ZIE_DNN_SCRATCH_MAX bytes, this thread's. */
 void zie_dnn_run (const ZieDnn *self, float *c, const guint16 *a, const void *b, const float *bias, void *scratch);
