@@ -29,6 +29,7 @@ struct _ZisPromptPanel
   int history_at;            /* -1 = what is being written */
   char *draft;               /* owned or NULL: what was being written before the history was asked */
   gboolean is_recalling;
+  gboolean is_showing;       /* the field follows the recipe: between its two edits the text is nobody's wish */
 };
 
 G_DEFINE_FINAL_TYPE (ZisPromptPanel, zis_prompt_panel, GTK_TYPE_BOX)
@@ -118,6 +119,9 @@ on_text_changed (GtkTextBuffer *buffer, gpointer user_data)
   ZisPromptPanel *self = user_data;
   g_autofree char *text = get_text (self->view);
 
+  if (self->is_showing)
+    return;
+
   gtk_widget_set_visible (self->placeholder, *text == '\0');
   if (!self->is_recalling)
     self->history_at = -1;
@@ -131,27 +135,39 @@ on_negative_changed (GtkTextBuffer *buffer, gpointer user_data)
   ZisPromptPanel *self = user_data;
   g_autofree char *text = get_text (self->negative_view);
 
+  if (self->is_showing)
+    return;
+
   g_object_set (self->recipe, "negative-prompt", text, NULL);
 }
 
 static void
-show_text (GtkTextView *view, const char *text)
+show_text (ZisPromptPanel *self, GtkTextView *view, const char *text)
 {
   g_autofree char *shown = get_text (view);
+  /* The caller's string may be the recipe's own, which changes below. */
+  g_autofree char *wanted = g_strdup (text ? text : "");
   GtkTextBuffer *buffer = gtk_text_view_get_buffer (view);
   GtkTextIter start, end;
 
-  if (g_strcmp0 (shown, text ? text : "") == 0)
+  if (g_str_equal (shown, wanted))
     return;
 
   /* As a user's edit, so that Ctrl+Z brings back what was there. */
+  self->is_showing = TRUE;
   gtk_text_buffer_begin_user_action (buffer);
   gtk_text_buffer_get_bounds (buffer, &start, &end);
   gtk_text_buffer_delete (buffer, &start, &end);
-  gtk_text_buffer_insert (buffer, &end, text ? text : "", -1);
+  gtk_text_buffer_insert (buffer, &end, wanted, -1);
   gtk_text_buffer_end_user_action (buffer);
+  self->is_showing = FALSE;
+
   gtk_text_buffer_get_end_iter (buffer, &end);
   gtk_text_buffer_place_cursor (buffer, &end);
+  if (view == self->view)
+    on_text_changed (buffer, self);
+  else
+    on_negative_changed (buffer, self);
 }
 
 static void
@@ -159,9 +175,9 @@ on_recipe_prompt (ZisPromptPanel *self)
 {
   g_autofree char *negative = NULL;
 
-  show_text (self->view, zis_recipe_get_prompt (self->recipe));
+  show_text (self, self->view, zis_recipe_get_prompt (self->recipe));
   g_object_get (self->recipe, "negative-prompt", &negative, NULL);
-  show_text (self->negative_view, negative);
+  show_text (self, self->negative_view, negative);
 }
 
 /* --- history ------------------------------------------------------------------------------------------------ */
@@ -185,7 +201,7 @@ zis_prompt_panel_recall (ZisPromptPanel *self, int delta)
       self->draft = get_text (self->view);
     }
   self->is_recalling = TRUE;
-  show_text (self->view, at < 0 ? (self->draft ? self->draft : "") : history[at]);
+  show_text (self, self->view, at < 0 ? (self->draft ? self->draft : "") : history[at]);
   self->is_recalling = FALSE;
   self->history_at = at;
 
@@ -250,7 +266,7 @@ on_history_row (GtkListBox *list, GtkListBoxRow *row, gpointer user_data)
   const char *text = g_object_get_data (G_OBJECT (row), "prompt");
 
   gtk_popover_popdown (self->history_popover);
-  show_text (self->view, text);
+  show_text (self, self->view, text);
   zis_prompt_panel_focus (self);
 }
 
