@@ -75,7 +75,7 @@ def seed(app):
 def gauge(app):
     for role in ('button', 'toggle button', None):
         for a in app.all(role, r'^(Graphics memory|Memory):? '):
-            if 'in all' in a.name: return a.name
+            if 'in all' in a.name: return a.name.replace('\xa0', ' ')
     raise ui.Missing('no gauge')
 
 def menu(app, *names):
