@@ -64,6 +64,12 @@ def set_value(app, name, value):
             a.queryValue().currentValue = value; return
     raise ui.Missing('no spin button %r' % name)
 
+def get_value(app, name):
+    for a in ui.walk(app.root()):
+        role, found = ui._info(a)
+        if role == 'spin button' and re.search(name, found): return a.queryValue().currentValue
+    raise ui.Missing('no spin button %r' % name)
+
 def thumbnails(app):
     strip = app.find('list', '^Pictures$')
     return [a for a in ui.walk(strip) if a.getRoleName() == 'list item']
