@@ -17,6 +17,7 @@ struct _ZisGallery
   GtkSingleSelection *selection;   /* owned */
   GtkPopover *popover;       /* owned as a child */
   gboolean is_selecting;     /* the program selects, not the user */
+  gpointer last;             /* not owned, only compared: the item selected before */
 };
 
 enum
@@ -130,15 +131,21 @@ static void
 on_selected (ZisGallery *self)
 {
   ZisPicture *picture = zis_gallery_get_selected (self);
+  /* A new picture in front moves the selected one: another position, the same choice. */
+  gboolean is_other = picture != self->last;
 
-  if (picture && !self->is_selecting)
+  self->last = picture;
+  if (picture && is_other && !self->is_selecting)
     g_signal_emit (self, signals[SIGNAL_CHOSEN], 0, picture);
 }
 
 static void
 on_activated (GtkListView *list, guint position, gpointer user_data)
 {
-  on_selected (user_data);
+  ZisPicture *picture = zis_gallery_get_selected (user_data);
+
+  if (picture)
+    g_signal_emit (user_data, signals[SIGNAL_CHOSEN], 0, picture);
 }
 
 static gboolean
