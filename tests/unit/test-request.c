@@ -641,7 +641,7 @@ static void
 test_large_parameters (void)
 {
   static const char *const pieces[] = { ",", ":", "a:\"\",", "a:\"", "\n", "Negative prompt:", "a: b, " };
-  gint64 start = g_get_monotonic_time ();
+  gint64 start = test_cpu_us ();
 
   for (gsize i = 0; i < G_N_ELEMENTS (pieces); i++)
     {
@@ -653,7 +653,7 @@ test_large_parameters (void)
       zie_request_init (&request);
       zie_request_from_parameters (&request, text->str, NULL);
     }
-  g_assert_cmpint (g_get_monotonic_time () - start, <, 20 * G_USEC_PER_SEC);
+  g_assert_cmpint (test_cpu_us () - start, <, 20 * TEST_TIME_FACTOR * G_USEC_PER_SEC);
 }
 
 static void
