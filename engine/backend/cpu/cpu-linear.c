@@ -122,7 +122,8 @@ linear_task (gpointer data, gint64 item, guint thread)
   const ZieCpuKernels *kernels = self->kernels;
   const Split *s = &self->split;
   gint64 nr = kernels->nr, n = self->y->cols, k = self->x->cols, no_tap = 0;
-  gint64 row = item % s->n_row_blocks * s->rows, column = item / s->n_row_blocks * s->columns;
+  /* all columns for one block of rows: x, which is f32, is then read from memory once */
+  gint64 row = item / s->n_column_blocks * s->rows, column = item % s->n_column_blocks * s->columns;
   gint64 n_rows = MIN (s->rows, self->x->rows - row), n_columns = MIN (s->columns, n - column);
   float *packed = self->packed[thread], *strip = self->strip[thread];
 
