@@ -54,11 +54,13 @@ static Split
 split_attention (const ZieOpCtx *ctx, gint64 m, gint64 d, gint64 heads)
 {
   const ZieCpuKernels *kernels = zie_cpu_get_kernels ();
-  gint64 wanted = 4 * (gint64)zie_cpu_n_threads (ctx);
+  gint64 n_threads = zie_cpu_n_threads (ctx), wanted = 4 * n_threads;
   Split s;
 
+  /* enough tasks for every thread, and where they are few, as many for each */
   s.n_query_blocks = (m + QUERIES_MAX - 1) / QUERIES_MAX;
-  while (s.n_query_blocks * heads < wanted && (m + s.n_query_blocks) / (s.n_query_blocks + 1) >= QUERIES_MIN)
+  while ((s.n_query_blocks * heads < wanted || (s.n_query_blocks * heads < 2 * wanted && s.n_query_blocks * heads % n_threads != 0))
+         && (m + s.n_query_blocks) / (s.n_query_blocks + 1) >= QUERIES_MIN)
     s.n_query_blocks++;
   s.queries = (m + s.n_query_blocks - 1) / s.n_query_blocks;
   s.n_query_blocks = (m + s.queries - 1) / s.queries;

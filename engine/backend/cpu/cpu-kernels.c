@@ -135,7 +135,9 @@ static void
 tile (const ZieCpuTile *t)
 {
   int two = t->n > W;
-  gint64 n_strips = (t->m + MR - 1) / MR;
+  /* Rows whose distance is a multiple of 2 KiB fall into two sets of a first cache of 8 ways: no more rows than ways. */
+  gint64 highest = t->lda % 512 == 0 ? MIN (MR, 7) : MR;
+  gint64 n_strips = (t->m + highest - 1) / highest;
 
   /* strips of equal height: a last one of a row or two would leave the units waiting for each other */
   for (gint64 i = 0, row = 0; i < n_strips; i++)

@@ -3,8 +3,6 @@
 
 #include "cpu-private.h"
 
-#include <string.h>
-
 #include "zie-op-shape.h"
 
 #include "cpu-onednn.h"
@@ -24,7 +22,7 @@ typedef struct
 {
   gint64 rows, columns, stretch;      /* of a task */
   gint64 n_row_blocks, n_column_blocks;
-  gint64 strip_stride;                /* of copied x */
+  gint64 strip_stride;                /* of rounded x */
 } Split;
 
 typedef struct
@@ -36,7 +34,7 @@ typedef struct
   const ZieWeight *w;
   gsize w_row_size;
   Split split;
-  gboolean copy_x, round_bf16;
+  gboolean round_bf16;
   float *bias;                        /* [n], padded to whole panels; or NULL */
   float **packed, **strip;            /* [n_threads] */
 } Linear;
@@ -80,7 +78,7 @@ carve (const ZieOpCtx *ctx, Linear *self, guint8 *base, gint64 m, gint64 n, gint
   for (guint i = 0; i < n_threads; i++)
     {
       gint64 n_packed = m <= FEW_ROWS ? k * (FEW_EXPANDED + 1) : s.stretch * zie_cpu_get_kernels ()->nr;
-      gint64 n_strip = m <= FEW_ROWS ? FEW_EXPANDED : s.rows * s.strip_stride;
+      gint64 n_strip = m <= FEW_ROWS ? FEW_EXPANDED : ctx->compute == ZIE_COMPUTE_BF16 ? s.rows * s.strip_stride : 0;
       float *p = zie_cpu_carve_f32 (&c, n_packed), *t = zie_cpu_carve_f32 (&c, n_strip);
 
       if (base != NULL)
@@ -133,13 +131,10 @@ linear_task (gpointer data, gint64 item, guint thread)
       ZieCpuTile tile = { .a = zie_cpu_row (self->x, row) + k0, .lda = self->x->stride, .taps = &no_tap, .n_taps = 1, .n_k = n_k,
                           .ldc = self->y->stride, .m = n_rows, .accumulate = k0 > 0 };
 
-      if (self->copy_x)
+      if (self->round_bf16)
         {
           for (gint64 i = 0; i < n_rows; i++)
-            if (self->round_bf16)
-              kernels->round_bf16 (strip + i * s->strip_stride, tile.a + i * tile.lda, n_k);
-            else
-              memcpy (strip + i * s->strip_stride, tile.a + i * tile.lda, (gsize)n_k * sizeof (float));
+            kernels->round_bf16 (strip + i * s->strip_stride, tile.a + i * tile.lda, n_k);
           tile.a = strip;
           tile.lda = s->strip_stride;
         }
@@ -222,7 +217,6 @@ zie_cpu_linear (ZieOpCtx *ctx, ZieTensor *y, const ZieTensor *x, const ZieWeight
 
   self.w_row_size = zie_dtype_row_size (w->dtype, w->cols);
   self.round_bf16 = ctx->compute == ZIE_COMPUTE_BF16;
-  self.copy_x = self.round_bf16 || zie_cpu_stride_collides (x->stride);
   if (!use_bf16 (ctx, &shape) || !zie_cpu_linear_bf16 (ctx, scratch, y, x, w, b))
     linear_f32 (&self, scratch, b);
   zie_arena_rewind (ctx->arena, mark);
