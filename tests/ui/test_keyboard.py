@@ -27,8 +27,8 @@ names = ' | '.join(n for _, n in seen)
 for wanted in ('Seed', 'Generate', 'New Random Seed', 'Main Menu', 'Save As', '256 × 256'):
     check(wanted in names, 'Tab reaches “%s”' % wanted)
 
-ui.key('ctrl+1')
-ui.key('ctrl+0')
+ui.key('ctrl+1'); app.find('button', '100 %')
+ui.key('ctrl+0'); app.find('button', '^Fit')
 ui.key('ctrl+b')
 check(any(a.getState().contains(ui.pyatspi.STATE_PRESSED) or a.getState().contains(ui.pyatspi.STATE_CHECKED)
           for a in app.all(None, 'Compare with')), 'Ctrl+B compares')

@@ -89,4 +89,13 @@ ui.key('ctrl+End'); ui.key('Down')
 ui.wait(lambda: ui.text(s.prompt(app)).startswith('a red apple'), 5, 'the later prompt')
 check(True, 'Up and Down go through the history')
 
+# The overflow is said.
+ui.key('ctrl+l'); ui.key('ctrl+a')
+ui.type_text('7' * 520)      # a token each
+ui.wait(lambda: s.tokens(app) > 512, 30, 'more than 512 tokens')
+app.wait_text('more than the model reads', 10)
+ui.key('ctrl+Return')
+app.wait_text('The prompt is too long', 10)
+check(True, 'a prompt that is too long is marked and refused in words')
+ui.click(app.find('button', 'Close the Message'))
 s.end(app)
