@@ -157,20 +157,27 @@ zoom_at (ZisCanvas *self, double zoom, double x, double y)
 {
   int factor = gtk_widget_get_scale_factor (GTK_WIDGET (self));
   graphene_rect_t rect;
-  double old_scale, new_scale, at_x, at_y;
+  double old_scale, new_scale, at_x, at_y, fit, old_zoom;
 
   if (!self->picture)
     return;
 
   get_picture_rect (self, &rect);
+  fit = get_fit_zoom (self);
+  old_zoom = get_effective_zoom (self);
   old_scale = get_effective_zoom (self) / factor;
   at_x = (x - (double) rect.origin.x) / old_scale;
   at_y = (y - (double) rect.origin.y) / old_scale;
 
   self->zoom = CLAMP (zoom, ZOOM_MIN, ZOOM_MAX);
-  /* Smaller than fitted is of no use to anyone: that is "fit". */
-  if (self->zoom <= get_fit_zoom (self) && zoom < old_scale * factor)
-    self->zoom = 0;
+  /* The way out stops at "fit", and ends there or, for a picture smaller than the window, at 100 %. */
+  if (self->zoom < old_zoom && self->zoom != 1)
+    {
+      if (old_zoom > fit * 1.001 && self->zoom <= fit)
+        self->zoom = 0;
+      else if (self->zoom < MIN (fit, 1))
+        self->zoom = fit <= 1 ? 0 : 1;
+    }
 
   new_scale = get_effective_zoom (self) / factor;
   set_center (self, at_x + (gtk_widget_get_width (GTK_WIDGET (self)) / 2.0 - x) / new_scale,
@@ -370,7 +377,12 @@ on_pressed (GtkGestureClick *gesture, int n_press, double x, double y, gpointer 
   ZisCanvas *self = user_data;
 
   if (n_press == 2 && self->picture)
-    zoom_at (self, self->zoom > 0 ? 0 : MAX (1, get_fit_zoom (self) * 2), x, y);
+    {
+      if (self->zoom > 0)
+        zis_canvas_set_zoom (self, 0);
+      else
+        zoom_at (self, MAX (1, get_fit_zoom (self) * 2), x, y);
+    }
 }
 
 static gboolean
