@@ -668,6 +668,7 @@ zis_session_handle_event (ZisSession *self, ZieEvent *event)
   if (!job || (event->job_id != 0 && (!self->running || event->job_id != zie_job_get_id (self->running))))
     return;
 
+  g_object_ref (self);             /* the last job's end may end the window, and with it the session */
   g_object_ref (job);
   zis_job_handle_event (job, event);
 
@@ -681,4 +682,5 @@ zis_session_handle_event (ZisSession *self, ZieEvent *event)
       start_next (self);
     }
   g_object_unref (job);
+  g_object_unref (self);
 }
