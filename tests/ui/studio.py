@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the tests of the window share: starting it, and finding things in it by what a screen reader hears."""
-import os, re, sys, tempfile, time
+import atexit, os, re, subprocess, sys, tempfile, time
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import pyatspi
 import uidrive as ui
@@ -28,8 +28,24 @@ def demo_model():
     print('skipped: there is no demo model in this tree')
     sys.exit(SKIP)
 
+_notifications = []
+
+def _serve_notifications():
+    """once a test: see notifications.py"""
+    if _notifications: return
+    here = os.path.dirname(os.path.abspath(__file__))
+    p = subprocess.Popen([sys.executable, os.path.join(here, 'notifications.py')], stdout=subprocess.PIPE, text=True)
+    atexit.register(p.kill)
+    if p.stdout.readline() != 'ready\n': raise ui.Missing('no notification service')
+    _notifications.append(p)
+
+def notification():
+    """waits for the next one: (summary, body)"""
+    return tuple(_notifications[0].stdout.readline().rstrip('\n').split('\t'))
+
 def start(*args, env=None):
     """the window, once its model is open"""
+    _serve_notifications()
     full = {'G_DEBUG': 'fatal-warnings'}
     full.update(env or {})
     app = ui.start(PROGRAM + list(args), name='zimage-studio', env=full)
