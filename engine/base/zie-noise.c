@@ -92,11 +92,19 @@ to_normal (float *values, gsize n)
 void
 zie_noise_cpu (guint64 seed, float *out, gsize n)
 {
+  zie_noise_cpu_after (seed, 0, out, n);
+}
+
+void
+zie_noise_cpu_after (guint64 seed, guint64 skip, float *out, gsize n)
+{
   Mt19937 mt;
 
-  g_return_if_fail (n % BLOCK == 0);
+  g_return_if_fail (n % BLOCK == 0 && skip % BLOCK == 0);
 
   mt_seed (&mt, seed);
+  for (guint64 i = 0; i < skip; i++)
+    mt_next (&mt);
   for (gsize i = 0; i < n; i++)
     out[i] = (float)(mt_next (&mt) & 0xffffff) * 0x1p-24f;
 

@@ -16,14 +16,34 @@ typedef struct
   gint64 h, w;
 } ZieTensor;
 
+/* What a weight is for: a device may keep it in a form of its own. */
+typedef enum
+{
+  ZIE_WEIGHT_MATRIX,     /* of linear; with rows = 1 a vector */
+  ZIE_WEIGHT_TABLE,      /* of gather: rows are fetched from the file, the table never goes to a device */
+  ZIE_WEIGHT_CONV,
+  ZIE_WEIGHT_UPCONV,     /* of a convolution that reads its input enlarged */
+} ZieWeightUse;
+
 /* A weight in its file: row-major [rows, cols] (out, in); a convolution's is [out, in, k, k] with cols = in * k * k; a
- * vector has rows = 1.  DATA is borrowed from the mapping and may be unaligned. */
+ * vector has rows = 1.  DATA is borrowed from the mapping and may be unaligned; it also names the weight: backends that
+ * keep copies find them by it. */
 typedef struct
 {
   const guint8 *data;
   ZieDtype dtype;
   gint64 rows, cols;
+  ZieWeightUse use;
+  int ksize;             /* of a convolution, else 0 */
 } ZieWeight;
+
+/* Weights that are used together, in the order of use.  ID is never used again in this process. */
+typedef struct
+{
+  guint64 id;
+  const ZieWeight *weights;      /* borrowed */
+  guint n_weights;
+} ZieWeightBlock;
 
 static inline ZieTensor
 zie_tensor_new (ZieArena *arena, ZieDtype dtype, gint64 rows, gint64 cols)

@@ -8,9 +8,11 @@ static const char *const stage_names[] = { "text", "refine", "sample", "decode" 
 static const char *const backend_kind_names[] = { "auto", "ref", "cpu", "cuda" };
 static const char *const compute_names[] = { "auto", "f32", "bf16" };
 static const char *const noise_names[] = { "cpu", "cuda" };
-static const char *const sampler_names[] = { "euler" };
+static const char *const sampler_names[] = { "euler", "heun", "dpmpp-2m", "dpmpp-2m-sde", "res-multistep" };
+static const char *const sampler_titles[] = { "Euler", "Heun", "DPM++ 2M", "DPM++ 2M SDE", "Res Multistep" };
 
 G_STATIC_ASSERT (G_N_ELEMENTS (stage_names) == ZIE_N_STAGES);
+G_STATIC_ASSERT (G_N_ELEMENTS (sampler_names) == ZIE_N_SAMPLERS && G_N_ELEMENTS (sampler_titles) == ZIE_N_SAMPLERS);
 
 static const char *
 name_of (const char *const *names, guint n_names, guint value)
@@ -60,6 +62,12 @@ const char *
 zie_sampler_name (ZieSampler sampler)
 {
   return name_of (sampler_names, G_N_ELEMENTS (sampler_names), sampler);
+}
+
+const char *
+zie_sampler_title (ZieSampler sampler)
+{
+  return name_of (sampler_titles, G_N_ELEMENTS (sampler_titles), sampler);
 }
 
 gboolean

@@ -8,14 +8,9 @@
 
 typedef struct
 {
-  const void *data;
-  gsize size;
-} Range;
-
-typedef struct
-{
-  GArray *ranges;       /* of Range, owned */
-  guint64 size;
+  ZieWeightBlock block; /* its weights are the array's, taken anew at each look: it grows */
+  GArray *weights;      /* of ZieWeight, owned */
+  guint64 size;         /* bytes as stored */
 } Block;
 
 struct _ZieWeights
@@ -24,6 +19,8 @@ struct _ZieWeights
   guint64 n_parameters;
   guint32 types;        /* bit per ZieDtype */
 };
+
+static guint n_blocks;  /* atomic: the last id */
 
 ZieWeights *
 zie_weights_new (void)
@@ -39,7 +36,7 @@ zie_weights_free (ZieWeights *self)
   if (self == NULL)
     return;
   for (guint i = 0; i < self->blocks->len; i++)
-    g_array_unref (g_array_index (self->blocks, Block, i).ranges);
+    g_array_unref (g_array_index (self->blocks, Block, i).weights);
   g_array_unref (self->blocks);
   g_free (self);
 }
@@ -47,7 +44,7 @@ zie_weights_free (ZieWeights *self)
 int
 zie_weights_begin_block (ZieWeights *self)
 {
-  Block block = { g_array_new (FALSE, FALSE, sizeof (Range)), 0 };
+  Block block = { { (guint64)g_atomic_int_add (&n_blocks, 1) + 1, NULL, 0 }, g_array_new (FALSE, FALSE, sizeof (ZieWeight)), 0 };
   g_array_append_val (self->blocks, block);
   return (int)self->blocks->len - 1;
 }
@@ -83,14 +80,21 @@ is_computable (ZieDtype dtype)
   return dtype == ZIE_DTYPE_F32 || dtype == ZIE_DTYPE_F16 || dtype == ZIE_DTYPE_BF16 || dtype == ZIE_DTYPE_Q8_0;
 }
 
+static gsize
+weight_size (const ZieWeight *weight)
+{
+  return (gsize)weight->rows * zie_dtype_row_size (weight->dtype, weight->cols);
+}
+
 static void
 add (ZieWeights *self, const ZieWeight *weight)
 {
   Block *block = &g_array_index (self->blocks, Block, self->blocks->len - 1);
-  Range range = { weight->data, (gsize)weight->rows * zie_dtype_row_size (weight->dtype, weight->cols) };
 
-  g_array_append_val (block->ranges, range);
-  block->size += range.size;
+  g_array_append_val (block->weights, *weight);
+  block->block.weights = &g_array_index (block->weights, ZieWeight, 0);
+  block->block.n_weights = block->weights->len;
+  block->size += weight_size (weight);
   self->n_parameters += (guint64)(weight->rows * weight->cols);
   self->types |= 1u << weight->dtype;
 }
@@ -133,7 +137,7 @@ zie_weights_bind (ZieWeights *self, const ZieWeightFile *file, const char *const
   if (!check (info, rows, cols, error))
     return FALSE;
 
-  *out = (ZieWeight) { info->data, info->dtype, rows, cols };
+  *out = (ZieWeight) { .data = info->data, .dtype = info->dtype, .rows = rows, .cols = cols };
   add (self, out);
   return TRUE;
 }
@@ -153,7 +157,7 @@ zie_weights_bind_rows (ZieWeights *self, const ZieWeightFile *file, const char *
   if (!check (info, total, cols, error))
     return FALSE;
 
-  *out = (ZieWeight) { info->data + (gsize)from * zie_dtype_row_size (info->dtype, cols), info->dtype, rows, cols };
+  *out = (ZieWeight) { .data = info->data + (gsize)from * zie_dtype_row_size (info->dtype, cols), .dtype = info->dtype, .rows = rows, .cols = cols };
   add (self, out);
   return TRUE;
 }
@@ -190,24 +194,59 @@ zie_weights_describe_types (const ZieWeights *self)
 }
 
 void
-zie_weights_acquire (const ZieWeights *self, int block)
+zie_weights_set_use (ZieWeights *self, ZieWeight *weight, ZieWeightUse use, int ksize)
 {
-  const Block *next;
+  GArray *weights = g_array_index (self->blocks, Block, self->blocks->len - 1).weights;
+  ZieWeight *last = &g_array_index (weights, ZieWeight, weights->len - 1);
+
+  g_assert (last->data == weight->data);
+  weight->use = last->use = use;
+  weight->ksize = last->ksize = ksize;
+}
+
+guint
+zie_weights_get_n_blocks (const ZieWeights *self)
+{
+  return self->blocks->len;
+}
+
+const ZieWeightBlock *
+zie_weights_get_block (const ZieWeights *self, int block)
+{
+  return &g_array_index (self->blocks, Block, block).block;
+}
+
+/* The mapped file's pages of the block after BLOCK. */
+static void
+prefetch_next (const ZieWeights *self, int block)
+{
+  const ZieWeightBlock *next;
 
   if (block + 1 >= (int)self->blocks->len)
     return;
-  next = &g_array_index (self->blocks, Block, block + 1);
-  for (guint i = 0; i < next->ranges->len; i++)
+  next = zie_weights_get_block (self, block + 1);
+  for (guint i = 0; i < next->n_weights; i++)
     {
-      const Range *range = &g_array_index (next->ranges, Range, i);
-      if (range->size >= PREFETCH_MIN)
-        zie_weight_file_prefetch (range->data, range->size);
+      gsize size = weight_size (&next->weights[i]);
+
+      if (size >= PREFETCH_MIN && next->weights[i].use != ZIE_WEIGHT_TABLE)
+        zie_weight_file_prefetch (next->weights[i].data, size);
     }
 }
 
 void
-zie_weights_release (const ZieWeights *self, int block)
+zie_weights_acquire (const ZieWeights *self, ZieOpCtx *ctx, int block)
+{
+  if (ctx->ops->acquire != NULL)
+    ctx->ops->acquire (ctx, zie_weights_get_block (self, block));
+  else if (ctx->tally == NULL)
+    prefetch_next (self, block);
+}
+
+void
+zie_weights_release (const ZieWeights *self, ZieOpCtx *ctx, int block)
 {
   /* Mapped pages belong to the page cache, which knows best what to keep. */
-  g_assert (block >= 0 && block < (int)self->blocks->len);
+  if (ctx->ops->release != NULL)
+    ctx->ops->release (ctx, zie_weights_get_block (self, block));
 }

@@ -17,9 +17,7 @@ attention (const ZieDit *self, const ZieDitBlock *block, ZieOpCtx *ctx, ZieTenso
   ZieTensor k = zie_tensor_cols (&qkv, config->dim, config->dim);
   ZieTensor v = zie_tensor_cols (&qkv, 2 * config->dim, config->dim);
 
-  ops->linear (ctx, &q, h, &block->q, NULL);
-  ops->linear (ctx, &k, h, &block->k, NULL);
-  ops->linear (ctx, &v, h, &block->v, NULL);
+  ops->linear_stacked (ctx, &qkv, h, (const ZieWeight *[]) { &block->q, &block->k, &block->v }, 3);
   ops->qk_norm_rope (ctx, &q, &block->norm_q, cos, sin, config->n_heads, ZIE_ROPE_INTERLEAVED, config->norm_eps);
   ops->qk_norm_rope (ctx, &k, &block->norm_k, cos, sin, config->n_heads, ZIE_ROPE_INTERLEAVED, config->norm_eps);
   ops->attention (ctx, h, &q, &k, &v, config->n_heads, config->n_heads, 1.0f / sqrtf ((float)config->head_dim), FALSE);
@@ -37,8 +35,7 @@ feed_forward (const ZieDit *self, const ZieDitBlock *block, ZieOpCtx *ctx, ZieTe
   ZieTensor both = zie_tensor_new (ctx->arena, ctx->act, h->rows, 2 * ffn);
   ZieTensor gate = zie_tensor_cols (&both, 0, ffn), up = zie_tensor_cols (&both, ffn, ffn);
 
-  ops->linear (ctx, &gate, h, &block->w1, NULL);
-  ops->linear (ctx, &up, h, &block->w3, NULL);
+  ops->linear_stacked (ctx, &both, h, (const ZieWeight *[]) { &block->w1, &block->w3 }, 2);
   ops->swiglu (ctx, &gate, &gate, &up);
   ops->linear (ctx, h, &gate, &block->w2, NULL);
 }
@@ -53,18 +50,18 @@ zie_dit_block_forward (const ZieDit *self, const ZieDitBlock *block, ZieOpCtx *c
   ZieMark mark = zie_arena_mark (ctx->arena), inner;
   ZieTensor h = zie_tensor_new (ctx->arena, ctx->act, x->rows, x->cols), y;
 
-  zie_weights_acquire (self->weights, block->block);
+  zie_weights_acquire (self->weights, ctx, block->block);
 
   inner = zie_arena_mark (ctx->arena);
   ops->rms_norm (ctx, &h, x, &block->norm1, mod ? &mod->scale_attn : NULL, eps);
   attention (self, block, ctx, &h, cos, sin, &y);
-  ops->gated_norm_add (ctx, x, &y, &block->norm2, mod ? &mod->gate_attn : NULL, eps);
+  ops->gated_norm_add_norm (ctx, x, &y, &block->norm2, mod ? &mod->gate_attn : NULL, &h, &block->ffn_norm1,
+                            mod ? &mod->scale_ffn : NULL, eps);
   zie_arena_rewind (ctx->arena, inner);
 
-  ops->rms_norm (ctx, &h, x, &block->ffn_norm1, mod ? &mod->scale_ffn : NULL, eps);
   feed_forward (self, block, ctx, &h);
   ops->gated_norm_add (ctx, x, &h, &block->ffn_norm2, mod ? &mod->gate_ffn : NULL, eps);
 
-  zie_weights_release (self->weights, block->block);
+  zie_weights_release (self->weights, ctx, block->block);
   zie_arena_rewind (ctx->arena, mark);
 }

@@ -42,17 +42,12 @@ bind_qkv (Binder *b, const char *block, int dim, ZieDitBlock *out)
 }
 
 static void
-bind_block (Binder *b, const ZieDitConfig *config, const char *name, int index, gboolean is_modulated, ZieDitBlock *out)
+bind_block (Binder *b, const ZieDitConfig *config, const char *name, int index, ZieDitBlock *out)
 {
   g_autofree char *block = g_strdup_printf ("%s.%d.", name, index);
   int dim = config->dim, ffn = config->ffn_dim, head = config->head_dim;
 
   out->block = zie_weights_begin_block (b->weights);
-  if (is_modulated)
-    {
-      bind (b, block, "adaLN_modulation.0.weight", NULL, 4 * (gint64)dim, config->adaln_dim, &out->mod_weight);
-      bind (b, block, "adaLN_modulation.0.bias", NULL, 1, 4 * (gint64)dim, &out->mod_bias);
-    }
   bind (b, block, "attention_norm1.weight", NULL, 1, dim, &out->norm1);
   bind_qkv (b, block, dim, out);
   bind (b, block, "attention.norm_q.weight", "attention.q_norm.weight", 1, head, &out->norm_q);
@@ -64,6 +59,16 @@ bind_block (Binder *b, const ZieDitConfig *config, const char *name, int index, 
   bind (b, block, "feed_forward.w3.weight", NULL, ffn, dim, &out->w3);
   bind (b, block, "feed_forward.w2.weight", NULL, dim, ffn, &out->w2);
   bind (b, block, "ffn_norm2.weight", NULL, 1, dim, &out->ffn_norm2);
+}
+
+static void
+bind_modulation (Binder *b, const ZieDitConfig *config, const char *name, int index, ZieDitBlock *out)
+{
+  g_autofree char *block = g_strdup_printf ("%s.%d.", name, index);
+  gint64 rows = 4 * (gint64)config->dim;
+
+  bind (b, block, "adaLN_modulation.0.weight", NULL, rows, config->adaln_dim, &out->mod_weight);
+  bind (b, block, "adaLN_modulation.0.bias", NULL, 1, rows, &out->mod_bias);
 }
 
 static void
@@ -128,11 +133,16 @@ zie_dit_init (ZieDit *self, const ZieDitConfig *config, const ZieWeightFile *fil
   /* In the order of use, so that the block after is the one to fetch ahead. */
   bind_embedders (&b, self);
   for (int i = 0; i < config->n_refiner_layers && b.ok; i++)
-    bind_block (&b, config, "context_refiner", i, FALSE, &self->context_refiner[i]);
+    bind_block (&b, config, "context_refiner", i, &self->context_refiner[i]);
+  self->modulation_block = zie_weights_begin_block (b.weights);
   for (int i = 0; i < config->n_refiner_layers && b.ok; i++)
-    bind_block (&b, config, "noise_refiner", i, TRUE, &self->noise_refiner[i]);
+    bind_modulation (&b, config, "noise_refiner", i, &self->noise_refiner[i]);
   for (int i = 0; i < config->n_layers && b.ok; i++)
-    bind_block (&b, config, "layers", i, TRUE, &self->layers[i]);
+    bind_modulation (&b, config, "layers", i, &self->layers[i]);
+  for (int i = 0; i < config->n_refiner_layers && b.ok; i++)
+    bind_block (&b, config, "noise_refiner", i, &self->noise_refiner[i]);
+  for (int i = 0; i < config->n_layers && b.ok; i++)
+    bind_block (&b, config, "layers", i, &self->layers[i]);
   bind_final (&b, self);
 
   if (!b.ok)

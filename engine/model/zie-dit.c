@@ -29,7 +29,7 @@ zie_dit_prepare_prompt (const ZieDit *self, ZieOpCtx *ctx, const ZieTensor *embe
   zie_dit_rope_tables (config, ctx, prompt);
 
   /* Padding rows are the learned pad token and take part in everything. */
-  zie_weights_acquire (self->weights, self->embed_block);
+  zie_weights_acquire (self->weights, ctx, self->embed_block);
   mark = zie_arena_mark (ctx->arena);
   normed = zie_tensor_new (ctx->arena, ctx->act, n_text, config->cap_dim);
   tokens = zie_tensor_rows (&prompt->text, 0, n_text);
@@ -38,7 +38,7 @@ zie_dit_prepare_prompt (const ZieDit *self, ZieOpCtx *ctx, const ZieTensor *embe
   ops->linear (ctx, &tokens, &normed, &self->cap_embed, &self->cap_embed_bias);
   if (padding.rows > 0)
     ops->fill_rows (ctx, &padding, &self->cap_pad);
-  zie_weights_release (self->weights, self->embed_block);
+  zie_weights_release (self->weights, ctx, self->embed_block);
   zie_arena_rewind (ctx->arena, mark);
 
   cos = zie_tensor_rows (&prompt->cos, prompt->n_image_padded, prompt->n_text_padded);
@@ -93,14 +93,12 @@ modulate_block (const ZieDit *self, ZieOpCtx *ctx, const ZieDitBlock *block, con
   const ZieOps *ops = ctx->ops;
   int dim = self->config.dim;
 
-  zie_weights_acquire (self->weights, block->block);
   ops->linear (ctx, rows, c, &block->mod_weight, &block->mod_bias);
   for (int part = 0; part < 4; part++)
     {
       ZieTensor t = zie_tensor_cols (rows, part * dim, dim);
       ops->unary (ctx, &t, &t, part % 2 == 0 ? ZIE_UNARY_ONE_PLUS : ZIE_UNARY_TANH);
     }
-  zie_weights_release (self->weights, block->block);
 }
 
 void
@@ -118,7 +116,11 @@ zie_dit_prepare_modulation (const ZieDit *self, ZieOpCtx *ctx, const float *tin,
 
   mark = zie_arena_mark (ctx->arena);
   c = zie_tensor_new (ctx->arena, ZIE_DTYPE_F32, n_steps, config->adaln_dim);
+  zie_weights_acquire (self->weights, ctx, self->embed_block);
   embed_time (self, ctx, tin, n_steps, &c);
+  zie_weights_release (self->weights, ctx, self->embed_block);
+
+  zie_weights_acquire (self->weights, ctx, self->modulation_block);
   for (int b = 0; b < n_blocks && !zie_op_cancelled (ctx); b++)
     {
       const ZieDitBlock *block = b < config->n_refiner_layers ? &self->noise_refiner[b] : &self->layers[b - config->n_refiner_layers];
@@ -126,9 +128,13 @@ zie_dit_prepare_modulation (const ZieDit *self, ZieOpCtx *ctx, const float *tin,
       modulate_block (self, ctx, block, &c, &rows);
     }
 
+  zie_weights_release (self->weights, ctx, self->modulation_block);
+
+  zie_weights_acquire (self->weights, ctx, self->final_block);
   ops->unary (ctx, &c, &c, ZIE_UNARY_SILU);                        /* SiLU here, and only here */
   ops->linear (ctx, &modulation->final, &c, &self->final_mod, &self->final_mod_bias);
   ops->unary (ctx, &modulation->final, &modulation->final, ZIE_UNARY_ONE_PLUS);
+  zie_weights_release (self->weights, ctx, self->final_block);
   zie_arena_rewind (ctx->arena, mark);
 }
 
@@ -153,12 +159,12 @@ embed_image (const ZieDit *self, ZieOpCtx *ctx, const ZieDitPrompt *prompt, cons
   ZieTensor tokens = zie_tensor_rows (image, 0, prompt->n_image);
   ZieTensor padding = zie_tensor_rows (image, prompt->n_image, prompt->n_image_padded - prompt->n_image);
 
-  zie_weights_acquire (self->weights, self->embed_block);
+  zie_weights_acquire (self->weights, ctx, self->embed_block);
   ops->patchify (ctx, &patches, latent, self->config.in_channels, prompt->height, prompt->width);
   ops->linear (ctx, &tokens, &patches, &self->x_embed, &self->x_embed_bias);
   if (padding.rows > 0)
     ops->fill_rows (ctx, &padding, &self->x_pad);
-  zie_weights_release (self->weights, self->embed_block);
+  zie_weights_release (self->weights, ctx, self->embed_block);
   zie_arena_rewind (ctx->arena, mark);
 }
 
@@ -171,13 +177,13 @@ final_layer (const ZieDit *self, ZieOpCtx *ctx, const ZieDitPrompt *prompt, cons
   ZieMark mark = zie_arena_mark (ctx->arena);
   ZieTensor tokens = zie_tensor_rows (u, 0, prompt->n_image);
   ZieTensor scale = zie_tensor_rows (&modulation->final, step, 1);
-  ZieTensor patches = zie_tensor_new (ctx->arena, ctx->act, prompt->n_image, ZIE_DIT_PATCH * ZIE_DIT_PATCH * self->config.in_channels);
+  ZieTensor patches = zie_tensor_new (ctx->arena, ZIE_DTYPE_F32, prompt->n_image, ZIE_DIT_PATCH * ZIE_DIT_PATCH * self->config.in_channels);
 
-  zie_weights_acquire (self->weights, self->final_block);
+  zie_weights_acquire (self->weights, ctx, self->final_block);
   ops->layer_norm (ctx, &tokens, &tokens, &scale, FINAL_NORM_EPS);
   ops->linear (ctx, &patches, &tokens, &self->final_linear, &self->final_linear_bias);
   ops->unpatchify (ctx, out, &patches, self->config.in_channels, prompt->height, prompt->width);
-  zie_weights_release (self->weights, self->final_block);
+  zie_weights_release (self->weights, ctx, self->final_block);
   zie_arena_rewind (ctx->arena, mark);
 }
 

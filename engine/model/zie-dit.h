@@ -38,7 +38,7 @@ typedef struct
   ZieWeight t_mlp0, t_mlp0_bias, t_mlp2, t_mlp2_bias;
   ZieWeight final_mod, final_mod_bias, final_linear, final_linear_bias;
   ZieDitBlock *noise_refiner, *context_refiner, *layers;   /* owned */
-  int embed_block, final_block;
+  int embed_block, modulation_block, final_block;          /* all blocks' mod_weight and mod_bias are one of their own */
 } ZieDit;
 
 /* Binds every tensor of FILE under diffusers' or the original (fused) names. */

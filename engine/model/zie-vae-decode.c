@@ -107,9 +107,9 @@ zie_vae_decode (const ZieVae *self, ZieOpCtx *ctx, const ZieTensor *latent, int 
   ZieVaeWalk walk;
   gboolean done;
 
-  zie_weights_acquire (self->weights, self->decoder.block);
+  zie_weights_acquire (self->weights, ctx, self->decoder.block);
   done = zie_vae_walk_run (self, ctx, &walk, trunk, &decode) && emit_bands (self, ctx, &walk.x, sink);
-  zie_weights_release (self->weights, self->decoder.block);
+  zie_weights_release (self->weights, ctx, self->decoder.block);
   zie_arena_rewind (ctx->arena, mark);
   return done;
 }

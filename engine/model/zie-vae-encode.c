@@ -68,7 +68,7 @@ zie_vae_encode (const ZieVae *self, ZieOpCtx *ctx, const ZieTensor *picture, int
   gboolean done;
 
   g_assert (self->has_encoder);
-  zie_weights_acquire (self->weights, self->encoder.block);
+  zie_weights_acquire (self->weights, ctx, self->encoder.block);
   done = zie_vae_walk_run (self, ctx, &walk, trunk, &encode);
   if (done)
     {
@@ -81,7 +81,7 @@ zie_vae_encode (const ZieVae *self, ZieOpCtx *ctx, const ZieTensor *picture, int
       ctx->ops->upload (ctx, logvar, host);
       done = !zie_op_cancelled (ctx);
     }
-  zie_weights_release (self->weights, self->encoder.block);
+  zie_weights_release (self->weights, ctx, self->encoder.block);
   zie_arena_rewind (ctx->arena, mark);
   zie_arena_rewind (ctx->host, host_mark);
   return done;

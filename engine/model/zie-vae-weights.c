@@ -21,11 +21,19 @@ bind (Binder *b, const char *module, const char *leaf, gint64 rows, gint64 cols,
 }
 
 static void
-bind_conv (Binder *b, const char *module, int in, int out, int ksize, ZieConv *conv)
+bind_conv_for (Binder *b, const char *module, int in, int out, int ksize, ZieWeightUse use, ZieConv *conv)
 {
   *conv = (ZieConv) { .in = in, .out = out, .ksize = ksize };
   bind (b, module, ".weight", out, (gint64)in * ksize * ksize, &conv->weight);
+  if (b->ok)
+    zie_weights_set_use (b->weights, &conv->weight, use, ksize);
   bind (b, module, ".bias", 1, out, &conv->bias);
+}
+
+static void
+bind_conv (Binder *b, const char *module, int in, int out, int ksize, ZieConv *conv)
+{
+  bind_conv_for (b, module, in, out, ksize, ZIE_WEIGHT_CONV, conv);
 }
 
 static void
@@ -99,7 +107,7 @@ bind_level (Binder *b, const char *half, gboolean is_decoder, int i, int n_res, 
     {
       g_autofree char *name = g_strdup_printf (is_decoder ? "%s.up_blocks.%d.upsamplers.0.conv" : "%s.down_blocks.%d.downsamplers.0.conv",
                                                half, i);
-      bind_conv (b, name, out, out, 3, &level->resample);
+      bind_conv_for (b, name, out, out, 3, is_decoder ? ZIE_WEIGHT_UPCONV : ZIE_WEIGHT_CONV, &level->resample);
     }
 }
 

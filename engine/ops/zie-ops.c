@@ -51,6 +51,38 @@ zie_op_cost (const ZieOpShape *shape, ZieDtype act, double *flops, double *bytes
   *bytes = numbers * (double)zie_dtype_row_size (act, 1) + zie_op_weight_bytes (shape);
 }
 
+static void
+composed_linear_stacked (ZieOpCtx *ctx, ZieTensor *y, const ZieTensor *x, const ZieWeight *const *w, guint n)
+{
+  gint64 at = 0;
+
+  for (guint i = 0; i < n; i++)
+    {
+      ZieTensor part = zie_tensor_cols (y, at, w[i]->rows);
+
+      ctx->ops->linear (ctx, &part, x, w[i], NULL);
+      at += w[i]->rows;
+    }
+  g_assert (at == y->cols);
+}
+
+static void
+composed_gated_norm_add_norm (ZieOpCtx *ctx, ZieTensor *x, const ZieTensor *y, const ZieWeight *w, const ZieTensor *gate,
+                              ZieTensor *h, const ZieWeight *w_next, const ZieTensor *scale, float eps)
+{
+  ctx->ops->gated_norm_add (ctx, x, y, w, gate, eps);
+  ctx->ops->rms_norm (ctx, h, x, w_next, scale, eps);
+}
+
+void
+zie_ops_compose (ZieOps *ops)
+{
+  if (ops->linear_stacked == NULL)
+    ops->linear_stacked = composed_linear_stacked;
+  if (ops->gated_norm_add_norm == NULL)
+    ops->gated_norm_add_norm = composed_gated_norm_add_norm;
+}
+
 /* The counting backend: each op says its shape, and count() does the rest. */
 
 static void
@@ -228,4 +260,5 @@ zie_ops_init_counting (ZieOps *ops, const ZieOps *backend)
     .affine = count_affine,
     .conv2d = count_conv2d,
   };
+  zie_ops_compose (ops);
 }

@@ -57,6 +57,7 @@ struct _ZieOpCtx
   ZieThreads *threads;         /* NULL on a device of its own and in a plan */
   guint n_threads;             /* how many work at once (1 or more): scratch depends on it, so a plan sets it too */
   const gint *cancel;          /* atomic; NULL = never */
+  const gint *failed;          /* atomic, or NULL: set by the backend when the device fails; everything stops then too */
   ZieCompute compute;          /* F32 or BF16, never AUTO: arithmetic of products and convolutions */
   ZieDtype act;                /* of activations */
   ZieTally *tally;             /* counting backend only */
@@ -66,7 +67,7 @@ struct _ZieOpCtx
 static inline gboolean
 zie_op_cancelled (const ZieOpCtx *ctx)
 {
-  return ctx->cancel != NULL && g_atomic_int_get (ctx->cancel) != 0;
+  return (ctx->cancel != NULL && g_atomic_int_get (ctx->cancel) != 0) || (ctx->failed != NULL && g_atomic_int_get (ctx->failed) != 0);
 }
 
 typedef enum { ZIE_UNARY_SILU, ZIE_UNARY_TANH, ZIE_UNARY_ONE_PLUS } ZieUnary;
@@ -96,12 +97,19 @@ struct _ZieOps
   /* Bytes of scratch the op with SHAPE takes from the arena (all threads together). */
   gsize (*scratch) (const ZieOpCtx *ctx, const ZieOpShape *shape);
 
-  /* Host memory to device and back, rows of COLS elements, synchronous.  HOST is f32 or i32 as the tensor's type. */
+  /* Around the use of a block of weights by the ops in between; NULL in backends that use weights where they lie. */
+  void (*acquire) (ZieOpCtx *ctx, const ZieWeightBlock *block);
+  void (*release) (ZieOpCtx *ctx, const ZieWeightBlock *block);
+
+  /* Host memory to device and back, rows of COLS elements, synchronous.  HOST is f32 whatever the tensor's type. */
   void (*upload) (ZieOpCtx *ctx, ZieTensor *dst, const void *host);
   void (*download) (ZieOpCtx *ctx, void *host, const ZieTensor *src);
 
   /* y[m, out] = x[m, in] * w^T + b.  b: vector of out, or NULL. */
   void (*linear) (ZieOpCtx *ctx, ZieTensor *y, const ZieTensor *x, const ZieWeight *w, const ZieWeight *b);
+
+  /* The same with the N weights stacked: y[m, sum of their rows].  Composed of linear where a backend has none. */
+  void (*linear_stacked) (ZieOpCtx *ctx, ZieTensor *y, const ZieTensor *x, const ZieWeight *const *w, guint n);
 
   /* y[r] = row ids[r] of TABLE; ids is host memory. */
   void (*gather) (ZieOpCtx *ctx, ZieTensor *y, const ZieWeight *table, const gint32 *ids);
@@ -111,6 +119,11 @@ struct _ZieOps
 
   /* x += gate * rms_norm (y, w, eps); gate[1, cols] (f32) or NULL for 1.  In place on x. */
   void (*gated_norm_add) (ZieOpCtx *ctx, ZieTensor *x, const ZieTensor *y, const ZieWeight *w, const ZieTensor *gate, float eps);
+
+  /* gated_norm_add, then h = rms_norm (x, w_next, scale): one pass over both.  h may be y.  Composed of the two where a
+   * backend has none. */
+  void (*gated_norm_add_norm) (ZieOpCtx *ctx, ZieTensor *x, const ZieTensor *y, const ZieWeight *w, const ZieTensor *gate,
+                               ZieTensor *h, const ZieWeight *w_next, const ZieTensor *scale, float eps);
 
   /* y = (x - mean) * rsqrt (var + eps) * scale[1, cols]; no weight, no bias (the final layer). y may be x. */
   void (*layer_norm) (ZieOpCtx *ctx, ZieTensor *y, const ZieTensor *x, const ZieTensor *scale, float eps);
@@ -165,6 +178,9 @@ zie_op_scratch (ZieOpCtx *ctx, const ZieOpShape *shape)
 void zie_op_cost (const ZieOpShape *shape, ZieDtype act, double *flops, double *bytes);
 /* Bytes of its weights as stored, a part of what zie_op_cost() says; 0 for kinds without large weights. */
 double zie_op_weight_bytes (const ZieOpShape *shape);
+
+/* Completes a backend's table with what is composed of its other ops. */
+void zie_ops_compose (ZieOps *ops);
 
 /* The counting backend: computes nothing, adds each op's cost to ctx->tally and reserves the same scratch as BACKEND's
  * ops would.  With a counting arena, a network's own forward thus tells its memory and cost. */

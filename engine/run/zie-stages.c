@@ -167,7 +167,7 @@ zie_stages_refine (ZieStages *self, GError **error)
 
   for (int p = 0; p < self->n_prompts; p++)
     {
-      ZieTensor embeds = zie_tensor_new (ctx->arena, ZIE_DTYPE_F32, self->n_ids[p], dim);
+      ZieTensor embeds = zie_tensor_new (ctx->arena, ctx->act, self->n_ids[p], dim);
       ctx->ops->upload (ctx, &embeds, self->embeds[p]);
       zie_dit_prepare_prompt (&self->model->transformer, ctx, &embeds, self->h, self->w, &self->prompts[p]);
       if (zie_op_cancelled (ctx))
@@ -186,6 +186,8 @@ typedef struct
 {
   ZieStages *stages;
   ZieTensor latent, out;         /* [channels, h * w] f32 on the device */
+  guint64 seed;
+  guint64 n_drawn, cuda_offset;  /* where the generator stands */
   int broken_step;               /* -1, or the first step whose latent is not finite */
 } Sampling;
 
@@ -247,20 +249,31 @@ on_step (gpointer data, int step, const float *x, const float *x0)
   return !zie_op_cancelled (self->ctx);
 }
 
+/* The next tensor of noise of the picture's generator, as torch draws them one after the other. */
+static void
+draw_noise (gpointer data, float *out)
+{
+  Sampling *s = data;
+  const ZieRequest *request = s->stages->request;
+  gsize n = latent_size (s->stages);
+
+  if (request->noise == ZIE_NOISE_CUDA)
+    zie_noise_cuda (s->seed, &s->cuda_offset, request->noise_cuda_sms, request->noise_cuda_threads, out, n);
+  else
+    zie_noise_cpu_after (s->seed, s->n_drawn, out, n);
+  s->n_drawn += n;
+}
+
 /* x = noise, or the init image at the noise level of the first step that is run. */
 static void
-start_latent (const ZieStages *self, guint64 seed, float *noise)
+start_latent (Sampling *s, float *noise)
 {
-  const ZieRequest *request = self->request;
+  const ZieStages *self = s->stages;
   gsize n = latent_size (self);
-  guint64 offset = 0;
 
+  draw_noise (s, noise);
   if (self->feed != NULL && self->feed->noise != NULL)
     memcpy (noise, self->feed->noise, n * sizeof (float));
-  else if (request->noise == ZIE_NOISE_CUDA)
-    zie_noise_cuda (seed, &offset, request->noise_cuda_sms, request->noise_cuda_threads, noise, n);
-  else
-    zie_noise_cpu (seed, noise, n);
 
   if (self->clean == NULL)
     memcpy (self->x, noise, n * sizeof (float));
@@ -278,16 +291,18 @@ zie_stages_sample (ZieStages *self, guint64 seed, GError **error)
   gint64 channels = self->model->vae.config.latent_channels, area = (gint64)self->h * self->w;
   gsize n = latent_size (self);
   float *noise = host_floats (self, n);
-  Sampling s = { self, zie_tensor_new (ctx->arena, ZIE_DTYPE_F32, channels, area),
-                 zie_tensor_new (ctx->arena, ZIE_DTYPE_F32, channels, area), -1 };
+  Sampling s = { .stages = self, .latent = zie_tensor_new (ctx->arena, ZIE_DTYPE_F32, channels, area),
+                 .out = zie_tensor_new (ctx->arena, ZIE_DTYPE_F32, channels, area), .seed = seed, .broken_step = -1 };
+  const ZieStepper *stepper = zie_stepper_get (request->sampler);
   ZieSamplerRun run = {
     .n_steps = request->n_steps, .sigmas = self->sigmas, .tin = self->tin, .first_step = self->first_step, .n = n,
-    .stepper = zie_stepper_get (request->sampler),
+    .stepper = stepper,
     .guidance = { (float)request->guidance, (float)request->cfg_truncation, (float)request->cfg_normalization },
     .mask = self->mask, .clean = self->clean, .noise = noise,
-    .network = run_network, .on_step = on_step, .data = &s,
+    .network = run_network, .on_step = on_step, .draw = draw_noise, .data = &s,
     .v = host_floats (self, n), .x0 = host_floats (self, n),
     .v_negative = self->n_prompts > 1 ? host_floats (self, n) : NULL,
+    .memory = stepper->n_buffers > 0 ? host_floats (self, (gsize)stepper->n_buffers * n) : NULL,
   };
   gboolean done;
 
@@ -299,7 +314,7 @@ zie_stages_sample (ZieStages *self, guint64 seed, GError **error)
     }
   else
     {
-      start_latent (self, seed, noise);
+      start_latent (&s, noise);
       done = zie_sampler_run (&run, self->x);
     }
 

@@ -47,9 +47,7 @@ attention (const ZieQwen3 *self, const ZieQwen3Layer *layer, ZieOpCtx *ctx, ZieT
   ZieTensor o = zie_tensor_new (ctx->arena, ctx->act, x->rows, q_width);
 
   ops->rms_norm (ctx, &h, x, &layer->norm, NULL, config->norm_eps);
-  ops->linear (ctx, &q, &h, &layer->q, NULL);
-  ops->linear (ctx, &k, &h, &layer->k, NULL);
-  ops->linear (ctx, &v, &h, &layer->v, NULL);
+  ops->linear_stacked (ctx, &qkv, &h, (const ZieWeight *[]) { &layer->q, &layer->k, &layer->v }, 3);
   ops->qk_norm_rope (ctx, &q, &layer->norm_q, cos, sin, config->n_heads, ZIE_ROPE_HALF, config->norm_eps);
   ops->qk_norm_rope (ctx, &k, &layer->norm_k, cos, sin, config->n_kv_heads, ZIE_ROPE_HALF, config->norm_eps);
   ops->attention (ctx, &o, &q, &k, &v, config->n_heads, config->n_kv_heads, 1.0f / sqrtf ((float)config->head_dim), TRUE);
@@ -64,12 +62,11 @@ feed_forward (const ZieQwen3 *self, const ZieQwen3Layer *layer, ZieOpCtx *ctx, Z
   const ZieOps *ops = ctx->ops;
   const ZieQwen3Config *config = &self->config;
   ZieTensor h = zie_tensor_new (ctx->arena, ctx->act, x->rows, config->dim);
-  ZieTensor gate = zie_tensor_new (ctx->arena, ctx->act, x->rows, config->ffn_dim);
-  ZieTensor up = zie_tensor_new (ctx->arena, ctx->act, x->rows, config->ffn_dim);
+  ZieTensor both = zie_tensor_new (ctx->arena, ctx->act, x->rows, 2 * (gint64)config->ffn_dim);
+  ZieTensor gate = zie_tensor_cols (&both, 0, config->ffn_dim), up = zie_tensor_cols (&both, config->ffn_dim, config->ffn_dim);
 
   ops->rms_norm (ctx, &h, x, &layer->post_norm, NULL, config->norm_eps);
-  ops->linear (ctx, &gate, &h, &layer->gate, NULL);
-  ops->linear (ctx, &up, &h, &layer->up, NULL);
+  ops->linear_stacked (ctx, &both, &h, (const ZieWeight *[]) { &layer->gate, &layer->up }, 2);
   ops->swiglu (ctx, &gate, &gate, &up);
   ops->linear (ctx, &h, &gate, &layer->down, NULL);
   ops->add (ctx, x, &h);
@@ -89,12 +86,12 @@ zie_qwen3_forward (const ZieQwen3 *self, ZieOpCtx *ctx, const gint32 *ids, guint
       const ZieQwen3Layer *layer = &self->layers[i];
       ZieMark inner = zie_arena_mark (ctx->arena);
 
-      zie_weights_acquire (self->weights, layer->block);
+      zie_weights_acquire (self->weights, ctx, layer->block);
       attention (self, layer, ctx, embeds, &cos, &sin);
       zie_arena_rewind (ctx->arena, inner);
       feed_forward (self, layer, ctx, embeds);
       zie_arena_rewind (ctx->arena, inner);
-      zie_weights_release (self->weights, layer->block);
+      zie_weights_release (self->weights, ctx, layer->block);
       zie_dump_op (ctx, embeds, "text_layer.%d", i);
     }
 
@@ -143,6 +140,8 @@ zie_qwen3_init (ZieQwen3 *self, const ZieQwen3Config *config, const ZieWeightFil
   *self = (ZieQwen3) { .config = *config, .weights = zie_weights_new (), .layers = g_new0 (ZieQwen3Layer, config->n_layers) };
   zie_weights_begin_block (self->weights);
   ok = bind (self, file, -1, "embed_tokens.weight", "token_embd.weight", config->vocab_size, config->dim, &self->embed, error);
+  if (ok)
+    zie_weights_set_use (self->weights, &self->embed, ZIE_WEIGHT_TABLE, 0);
   for (int i = 0; i < config->n_layers && ok; i++)
     ok = bind_layer (self, file, i, error);
   if (!ok)

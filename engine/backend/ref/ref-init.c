@@ -55,4 +55,5 @@ zie_ops_init_ref (ZieOps *ops)
     .affine = ref_affine,
     .conv2d = ref_conv2d,
   };
+  zie_ops_compose (ops);
 }
