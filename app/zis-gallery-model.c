@@ -24,10 +24,18 @@ struct _ZisGalleryModel
 
 enum
 {
+  PROP_0,
+  PROP_N_SAVING,
+  N_PROPS
+};
+
+enum
+{
   SIGNAL_SAVE_FAILED,
   N_SIGNALS
 };
 
+static GParamSpec *properties[N_PROPS];
 static guint signals[N_SIGNALS];
 
 static void zis_gallery_model_list_model_init (GListModelInterface *iface);
@@ -320,12 +328,14 @@ on_saved (GObject *object, GAsyncResult *result, gpointer user_data)
   g_autoptr(GError) error = NULL;
   GStatBuf info;
 
-  self->n_saving--;
   if (g_task_propagate_boolean (G_TASK (result), &error))
     zis_picture_set_saved (saving->picture, g_stat (saving->path, &info) == 0 ? (gint64) info.st_mtime
                                                                               : g_get_real_time () / G_USEC_PER_SEC);
   else
     g_signal_emit (self, signals[SIGNAL_SAVE_FAILED], 0, saving->picture, error);
+
+  self->n_saving--;
+  g_object_notify_by_pspec (object, properties[PROP_N_SAVING]);
 }
 
 static void
@@ -335,6 +345,7 @@ save (ZisGalleryModel *self, ZisPicture *picture, ZieImage *image, const ZieRequ
   Saving *saving = g_new0 (Saving, 1);
 
   self->n_saving++;
+  g_object_notify_by_pspec (G_OBJECT (self), properties[PROP_N_SAVING]);
   saving->image = zie_image_ref (image);
   saving->picture = g_object_ref (picture);
   saving->path = g_file_get_path (zis_picture_get_file (picture));
@@ -464,9 +475,24 @@ zis_gallery_model_dispose (GObject *object)
 }
 
 static void
+zis_gallery_model_get_property (GObject *object, guint prop_id, GValue *value, GParamSpec *pspec)
+{
+  switch (prop_id)
+    {
+    case PROP_N_SAVING: g_value_set_uint (value, ZIS_GALLERY_MODEL (object)->n_saving); break;
+    default: G_OBJECT_WARN_INVALID_PROPERTY_ID (object, prop_id, pspec);
+    }
+}
+
+static void
 zis_gallery_model_class_init (ZisGalleryModelClass *klass)
 {
+  G_OBJECT_CLASS (klass)->get_property = zis_gallery_model_get_property;
   G_OBJECT_CLASS (klass)->dispose = zis_gallery_model_dispose;
+
+  properties[PROP_N_SAVING] = g_param_spec_uint ("n-saving", NULL, NULL, 0, G_MAXUINT, 0,
+                                                 G_PARAM_READABLE | G_PARAM_EXPLICIT_NOTIFY | G_PARAM_STATIC_STRINGS);
+  g_object_class_install_properties (G_OBJECT_CLASS (klass), N_PROPS, properties);
 
   signals[SIGNAL_SAVE_FAILED] = g_signal_new ("save-failed", ZIS_TYPE_GALLERY_MODEL, G_SIGNAL_RUN_LAST, 0, NULL, NULL, NULL,
                                               G_TYPE_NONE, 2, ZIS_TYPE_PICTURE, G_TYPE_POINTER);

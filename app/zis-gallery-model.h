@@ -24,7 +24,7 @@ void zis_gallery_model_save_again (ZisGalleryModel *self, ZisPicture *picture);
 /* Moves the file to the bin and the picture out of the list. */
 gboolean zis_gallery_model_trash (ZisGalleryModel *self, ZisPicture *picture, GError **error);
 guint zis_gallery_model_find (ZisGalleryModel *self, ZisPicture *picture);
-/* Pictures whose saving has not ended. */
+/* Pictures whose saving has not ended; the property "n-saving". */
 guint zis_gallery_model_get_n_saving (ZisGalleryModel *self);
 
 /* "a-red-fox-42": a name for a file from prompt and seed, without suffix.  Free with g_free(). */

@@ -240,6 +240,30 @@ zis_session_open (ZisSession *self)
   g_task_run_in_thread (task, open_thread);
 }
 
+void
+zis_session_close (ZisSession *self)
+{
+  ZisJob *job;
+
+  if (self->opening)
+    g_cancellable_cancel (self->opening);
+  g_clear_object (&self->opening);
+  set_state (self, ZIS_SESSION_CLOSED);    /* no job takes the place of one that ends */
+
+  while ((job = zis_queue_get_next (self->queue)) != NULL)
+    zis_session_cancel (self, job);
+  drop_running (self);
+
+  if (self->events)
+    {
+      zie_engine_set_wake (self->engine, NULL, NULL, NULL);
+      g_source_destroy (self->events);
+      g_clear_pointer (&self->events, g_source_unref);
+    }
+  g_clear_pointer (&self->engine, zie_engine_unref);
+  g_clear_pointer (&self->model, zie_model_unref);
+}
+
 /* --- object ------------------------------------------------------------------------------------------------- */
 
 static void
@@ -258,17 +282,7 @@ zis_session_dispose (GObject *object)
   ZisSession *self = ZIS_SESSION (object);
 
   if (self->queue)
-    drop_running (self);
-  if (self->events)
-    {
-      zie_engine_set_wake (self->engine, NULL, NULL, NULL);
-      g_source_destroy (self->events);
-      g_clear_pointer (&self->events, g_source_unref);
-    }
-  /* The program ends: here the worker is waited for, so that it does not run into the ruins. */
-  g_clear_pointer (&self->engine, zie_engine_unref);
-  g_clear_pointer (&self->model, zie_model_unref);
-  g_clear_object (&self->opening);
+    zis_session_close (self);
   g_clear_object (&self->settings);
   g_clear_object (&self->queue);
   g_clear_error (&self->error);

@@ -28,6 +28,10 @@ ZisSession *zis_session_new (GSettings *settings);
 /* Opens (again) the model and device that the settings name, in a worker.  Waiting jobs stay; a running job ends. */
 void zis_session_open (ZisSession *self);
 
+/* Ends all jobs, with "job-ended" for each, and waits for the engine's worker: some ten milliseconds.  Whoever shows
+ * the session calls it before going, so that nothing ends under its widgets while they are taken apart. */
+void zis_session_close (ZisSession *self);
+
 ZisSessionState zis_session_get_state (ZisSession *self);
 const GError *zis_session_get_error (ZisSession *self);
 /* NULL unless READY.  Borrowed. */

@@ -209,7 +209,12 @@ on_exported (GObject *object, GAsyncResult *result, gpointer user_data)
       zis_window_toast (save->window, text, NULL, NULL);
     }
   else
-    zis_window_show_error (save->window, error);
+    {
+      zis_window_show_error (save->window, error);
+      zis_window_come_back (save->window);
+    }
+  save->window->n_exports--;
+  zis_window_leave_if_idle (save->window);
   save_free (save);
 }
 
@@ -246,7 +251,8 @@ on_save_chosen (GFile *file, gpointer user_data)
       if (folder && g_file_peek_path (folder))
         g_settings_set_string (self->settings, "save-folder", g_file_peek_path (folder));
     }
-  zis_export_async (save->image, save->has_recipe ? &save->recipe : NULL, save->file, self->cancellable, on_exported, save);
+  self->n_exports++;
+  zis_export_async (save->image, save->has_recipe ? &save->recipe : NULL, save->file, NULL, on_exported, save);
 }
 
 static ZieImage *

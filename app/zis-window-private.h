@@ -51,7 +51,8 @@ struct _ZisWindow
   ZisPaintable *complete;    /* owned or NULL: the last finished picture that was on the canvas */
   ZisPaintable *before;      /* owned or NULL: the one before it */
   gboolean is_opened;        /* model and folder were asked for */
-  gboolean is_in_background; /* closed, finishing its jobs */
+  guint n_exports;           /* pictures on their way to where the user wants them */
+  gboolean is_in_background; /* closed, finishing its work */
 };
 
 /* zis-window.c */
@@ -61,6 +62,8 @@ void zis_window_show_error (ZisWindow *self, const GError *error);
 void zis_window_close_notice (ZisWindow *self);
 void zis_window_toast (ZisWindow *self, const char *text, const char *button, const char *action);
 void zis_window_show_panel (ZisWindow *self, gboolean shown);
+void zis_window_leave_if_idle (ZisWindow *self);
+void zis_window_come_back (ZisWindow *self);
 gboolean zis_window_is_narrow (ZisWindow *self);
 void zis_window_save_state (ZisWindow *self);
 

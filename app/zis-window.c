@@ -237,6 +237,32 @@ leave_job (ZisWindow *self)
   set_canvas (self, self->complete, self->shown ? zis_picture_get_title (self->shown) : NULL);
 }
 
+/* --- without a window --------------------------------------------------------------------------------------- */
+
+/* Closed, but not before everything is done and written: a picture that cannot be saved needs somebody to tell. */
+void
+zis_window_leave_if_idle (ZisWindow *self)
+{
+  if (self->is_in_background && self->n_exports == 0 && zis_queue_get_n_jobs (zis_session_get_queue (self->session)) == 0
+      && zis_gallery_model_get_n_saving (self->pictures) == 0)
+    gtk_window_destroy (GTK_WINDOW (self));
+}
+
+static void
+leave (ZisWindow *self)
+{
+  self->is_in_background = TRUE;
+  gtk_widget_set_visible (GTK_WIDGET (self), FALSE);
+  zis_window_leave_if_idle (self);
+}
+
+void
+zis_window_come_back (ZisWindow *self)
+{
+  if (self->is_in_background)
+    gtk_window_present (GTK_WINDOW (self));      /* and zis_window_map() says that it is no longer in the background */
+}
+
 /* --- the queue ---------------------------------------------------------------------------------------------- */
 
 static void
@@ -364,8 +390,7 @@ on_job_ended (ZisSession *session, ZisJob *job, gpointer user_data)
   update_progress (self);
   zis_window_update_actions (self);
 
-  if (self->is_in_background && zis_queue_get_n_jobs (zis_session_get_queue (session)) == 0)
-    gtk_window_destroy (GTK_WINDOW (self));
+  zis_window_leave_if_idle (self);
 }
 
 /* --- model -------------------------------------------------------------------------------------------------- */
@@ -452,6 +477,7 @@ static void
 on_save_failed (ZisGalleryModel *model, ZisPicture *picture, gpointer error, gpointer user_data)
 {
   zis_window_show_error (user_data, error);
+  zis_window_come_back (user_data);
 }
 
 static void
@@ -516,18 +542,9 @@ on_close_answer (const char *id, gpointer user_data)
   g_autoptr(ZisWindow) self = user_data;
 
   if (g_str_equal (id, "stop"))
-    {
-      zis_session_cancel_all (self->session);
-      gtk_window_destroy (GTK_WINDOW (self));
-    }
-  else if (g_str_equal (id, "background"))
-    {
-      self->is_in_background = TRUE;
-      gtk_widget_set_visible (GTK_WIDGET (self), FALSE);
-      /* It may have ended while the question stood. */
-      if (zis_queue_get_n_jobs (zis_session_get_queue (self->session)) == 0)
-        gtk_window_destroy (GTK_WINDOW (self));
-    }
+    zis_session_cancel_all (self->session);
+  if (!g_str_equal (id, "cancel"))
+    leave (self);
 }
 
 static gboolean
@@ -543,7 +560,10 @@ zis_window_close_request (GtkWindow *window)
 
   zis_window_save_state (self);
   if (n == 0)
-    return GTK_WINDOW_CLASS (zis_window_parent_class)->close_request (window);
+    {
+      leave (self);
+      return GDK_EVENT_STOP;
+    }
 
   zis_compat_ask (window, ngettext ("A Picture Is Being Made", "Pictures Are Being Made", n),
                   _("They can be finished without a window; a notification tells when they are ready."), answers,
@@ -574,6 +594,12 @@ zis_window_dispose (GObject *object)
   if (self->loading)
     g_cancellable_cancel (self->loading);
   follow_job (self, NULL);
+  if (self->session)
+    {
+      g_signal_handlers_disconnect_by_data (self->session, self);
+      g_signal_handlers_disconnect_by_data (zis_session_get_queue (self->session), self);
+      zis_session_close (self->session);
+    }
   g_clear_object (&self->loading);
   g_clear_object (&self->cancellable);
   g_clear_object (&self->shown);
@@ -710,6 +736,7 @@ connect_everything (ZisWindow *self)
   g_signal_connect_object (self->session, "job-ended", G_CALLBACK (on_job_ended), self, 0);
   g_signal_connect_object (queue, "items-changed", G_CALLBACK (on_queue_changed), self, G_CONNECT_SWAPPED);
   g_signal_connect_object (self->pictures, "items-changed", G_CALLBACK (on_pictures_changed), self, G_CONNECT_SWAPPED);
+  g_signal_connect_object (self->pictures, "notify::n-saving", G_CALLBACK (zis_window_leave_if_idle), self, G_CONNECT_SWAPPED);
   g_signal_connect_object (self->pictures, "save-failed", G_CALLBACK (on_save_failed), self, 0);
   g_signal_connect_object (self->gallery, "chosen", G_CALLBACK (on_chosen), self, 0);
   g_signal_connect_object (self->parameter_panel, "planned", G_CALLBACK (on_planned), self, 0);

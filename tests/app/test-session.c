@@ -178,6 +178,43 @@ test_cancel (void)
   g_assert_cmpfloat (worst, <, 2000);
 }
 
+/* Closing in the middle of a picture, others waiting: every job ends, and nothing comes after. */
+static void
+test_close (void)
+{
+  g_autoptr(GSettings) settings = g_settings_new (ZIS_APP_ID);
+  g_autoptr(ZisSession) session = open_demo (settings);
+  g_autoptr(ZisJob) first = NULL;
+  g_auto(ZieRequest) request = { 0 };
+  gint64 until;
+  Seen seen = { 0 };
+
+  if (!session)
+    return;
+
+  g_signal_connect (session, "job-ended", G_CALLBACK (on_ended), &seen);
+  init_request (&request, "a red apple");
+  request.width = request.height = 256;
+  first = g_object_ref (zis_session_generate (session, &request, NULL));
+  zis_session_generate (session, &request, NULL);
+  zis_session_generate (session, &request, NULL);
+  until = g_get_monotonic_time () + 30000;
+  while (g_get_monotonic_time () < until)
+    g_main_context_iteration (NULL, FALSE);
+
+  zis_session_close (session);
+  g_assert_cmpint (zis_session_get_state (session), ==, ZIS_SESSION_CLOSED);
+  g_assert_cmpint (zis_job_get_state (first), ==, ZIS_JOB_CANCELLED);
+  g_assert_cmpint (seen.n_ended, ==, 3);
+  g_assert_cmpuint (zis_queue_get_n_jobs (zis_session_get_queue (session)), ==, 0);
+  g_assert_null (zis_session_get_info (session));
+
+  for (int i = 0; i < 100; i++)
+    g_main_context_iteration (NULL, FALSE);
+  g_assert_cmpint (seen.n_ended, ==, 3);
+  zis_session_close (session);
+}
+
 static void
 on_counted (GObject *object, GAsyncResult *result, gpointer user_data)
 {
@@ -225,6 +262,7 @@ main (int argc, char *argv[])
   g_test_add_func ("/session/device-lost", test_device_lost);
   g_test_add_func ("/session/two-jobs", test_two_jobs);
   g_test_add_func ("/session/cancel", test_cancel);
+  g_test_add_func ("/session/close", test_close);
   g_test_add_func ("/session/overflow", test_overflow);
   return g_test_run ();
 }

@@ -43,6 +43,16 @@ def notification():
     """waits for the next one: (summary, body)"""
     return tuple(_notifications[0].stdout.readline().rstrip('\n').split('\t'))
 
+def settings(**keys):
+    """writes settings for a start with KEYFILE; values as GVariant's text"""
+    folder = os.path.join(os.environ['XDG_CONFIG_HOME'], 'glib-2.0', 'settings')
+    os.makedirs(folder, exist_ok=True)
+    with open(os.path.join(folder, 'keyfile'), 'w') as f:
+        f.write('[com/example/ZImageStudio]\n')
+        f.writelines('%s=%s\n' % (k.replace('_', '-'), v) for k, v in keys.items())
+
+KEYFILE = {'GSETTINGS_BACKEND': 'keyfile'}
+
 def start(*args, env=None):
     """the window, once its model is open"""
     _serve_notifications()
@@ -89,6 +99,11 @@ def get_value(app, name):
 def thumbnails(app):
     strip = app.find('list', '^Pictures$')
     return [a for a in ui.walk(strip) if a.getRoleName() == 'list item']
+
+def is_pressed(a):
+    """of a toggle button"""
+    state = a.getState()
+    return state.contains(pyatspi.STATE_PRESSED) or state.contains(pyatspi.STATE_CHECKED)
 
 def seed(app):
     """of the picture that is shown (GTK 4.8 reads entries back as '')"""

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Closing while pictures are being made asks once, and can finish without the window."""
-import subprocess, time
+import os
 import studio as s
 from studio import ui, check
 
@@ -22,7 +22,8 @@ status = app.proc.wait(200)
 check(status == 0, 'and ends when all is done (status %s)' % status)
 
 app = s.start()
-check(len(s.thumbnails(app)) >= 5, 'the pictures made without a window are in the strip')
+ui.wait(lambda: len(s.thumbnails(app)) == 6, 10, 'six pictures')
+check(True, 'the pictures made without a window are in the strip')
 s.write_prompt(app, 'a blue car')
 s.set_value(app, 'Steps', 100)
 for _ in range(8): ui.key('ctrl+Return')
@@ -30,3 +31,18 @@ ui._close(app.proc.pid)
 ui.click(app.find('button', 'Stop and Close'))
 status = app.proc.wait(20)
 check(status == 0, 'stopping ends it at once (status %s)' % status)
+
+# Nobody is there to see that a picture could not be kept: the window comes back and says so.
+blocked = os.path.join(os.environ['HOME'], 'blocked'); open(blocked, 'w').close()
+s.settings(output_folder="'%s/pictures'" % blocked)
+app = s.start(env=s.KEYFILE)
+s.write_prompt(app, 'a green frog')
+s.set_value(app, 'Steps', 60)
+ui.key('ctrl+Return')
+ui._close(app.proc.pid)
+ui.click(app.find('button', 'Finish in Background'))
+ui.wait(lambda: not ui._windows(app.proc.pid), 10, 'the window to go')
+ui.wait(lambda: ui._windows(app.proc.pid), 60, 'the window to come back')
+app.wait_text('The picture could not be saved', 10)
+check(app.find('image', '^Picture: a green frog'), 'a picture that could not be kept is shown')
+s.end(app)

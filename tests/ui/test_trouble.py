@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Failures are sentences with a way out."""
-import os, subprocess
+import os
 import studio as s
 from studio import ui, check
 
@@ -8,14 +8,10 @@ model = s.demo_model()
 broken = os.path.join(os.environ['HOME'], 'broken'); os.mkdir(broken)
 open(os.path.join(broken, 'model_index.json'), 'w').write('{"_class_name": "ZImage')
 
-def model_setting(path):
-    folder = os.path.join(os.environ['XDG_CONFIG_HOME'], 'glib-2.0', 'settings'); os.makedirs(folder, exist_ok=True)
-    open(os.path.join(folder, 'keyfile'), 'w').write("[com/example/ZImageStudio]\nmodel-path='%s'\n" % path)
-
 # No such folder; a broken file in it: the message names it, the demo model is one button away.
 for path, title in (('/nowhere/at/all', 'The model was not found'), (broken, 'broken|cannot be used')):
-    model_setting(path)
-    app = s.start(env={'GSETTINGS_BACKEND': 'keyfile'})
+    s.settings(model_path="'%s'" % path)
+    app = s.start(env=s.KEYFILE)
     app.wait_text(title, 20)
     check(app.find('label', 'nowhere' if 'nowhere' in path else 'model_index'), 'the message names the file')
     check(app.find('button', 'Choose a Model'), 'and a way out')
@@ -27,11 +23,9 @@ for path, title in (('/nowhere/at/all', 'The model was not found'), (broken, 'br
     s.end(app)
 
 # Pictures that cannot be kept are not lost.
-os.remove(os.path.join(os.environ['XDG_CONFIG_HOME'], 'glib-2.0', 'settings', 'keyfile'))
 blocked = os.path.join(os.environ['HOME'], 'blocked'); open(blocked, 'w').close()
-folder = os.path.join(os.environ['XDG_CONFIG_HOME'], 'glib-2.0', 'settings')
-open(os.path.join(folder, 'keyfile'), 'w').write("[com/example/ZImageStudio]\noutput-folder='%s/pictures'\n" % blocked)
-app = s.start(env={'GSETTINGS_BACKEND': 'keyfile'})
+s.settings(output_folder="'%s/pictures'" % blocked)
+app = s.start(env=s.KEYFILE)
 s.tokens(app)
 s.make(app, 'a red apple')
 app.wait_text('The picture could not be saved', 10)
@@ -43,9 +37,8 @@ check(os.path.getsize(saved) > 1000, 'it can be saved somewhere else')
 s.end(app)
 
 # Too little memory: said before any work, with the smaller picture as a button.
-open(os.path.join(folder, 'keyfile'), 'w').write("[com/example/ZImageStudio]\nmemory-limit=uint32 60\nwidth=512\nheight=512\n"
-                                                 "last-model='%s'\n" % os.path.realpath(model))
-app = s.start(env={'GSETTINGS_BACKEND': 'keyfile'})
+s.settings(memory_limit='uint32 60', width=512, height=512, last_model="'%s'" % os.path.realpath(model))
+app = s.start(env=s.KEYFILE)
 s.tokens(app)
 s.write_prompt(app, 'a red apple')
 ui.key('ctrl+Return')
