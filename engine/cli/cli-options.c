@@ -40,7 +40,8 @@ cli_request_options_add (CliRequestOptions *self, GOptionContext *context)
     { "cfg-normalization", 0, 0, G_OPTION_ARG_FILENAME, &self->cfg_normalization,
       N_("longest guided velocity, in lengths of the unguided; 0 = off"), "R" },
     { "shift", 0, 0, G_OPTION_ARG_FILENAME, &self->shift, N_("shift of the schedule (default: the model's)"), "S" },
-    { "sampler", 0, 0, G_OPTION_ARG_FILENAME, &self->sampler, N_("euler"), N_("NAME") },
+    { "sampler", 0, 0, G_OPTION_ARG_FILENAME, &self->sampler, N_("how to step; euler is what Turbo is made for"),
+      "euler|heun|dpmpp-2m|dpmpp-2m-sde|res-multistep" },
     { "noise", 0, 0, G_OPTION_ARG_FILENAME, &self->noise, N_("torch's generator to follow: cpu or cuda"), "cpu|cuda" },
     { "init-image", 0, 0, G_OPTION_ARG_FILENAME, &self->init_image, N_("start from this PNG"), N_("FILE") },
     { "strength", 0, 0, G_OPTION_ARG_FILENAME, &self->strength, N_("how far to leave --init-image, 0 to 1"), "X" },
@@ -284,11 +285,25 @@ apply_numbers (const CliRequestOptions *self, ZieRequest *request, GError **erro
   return self->seed == NULL || parse_seed (self->seed, &request->seed, error);
 }
 
+/* "euler, heun …" */
+static char *
+list_samplers (void)
+{
+  GString *names = g_string_new (NULL);
+
+  for (int i = 0; i < ZIE_N_SAMPLERS; i++)
+    g_string_append_printf (names, "%s%s", i == 0 ? "" : i == ZIE_N_SAMPLERS - 1 ? _(" or ") : ", ", zie_sampler_name ((ZieSampler)i));
+  return g_string_free (names, FALSE);
+}
+
 static gboolean
 apply_names (const CliRequestOptions *self, ZieRequest *request, GError **error)
 {
   if (self->sampler != NULL && !zie_sampler_from_name (self->sampler, &request->sampler))
-    set_usage_error (error, "sampler", "euler", self->sampler);
+    {
+      g_autofree char *names = list_samplers ();
+      set_usage_error (error, "sampler", names, self->sampler);
+    }
   else if (self->noise != NULL && !zie_noise_from_name (self->noise, &request->noise))
     set_usage_error (error, "noise", _("cpu or cuda"), self->noise);
   else if (self->dtype != NULL && !zie_compute_from_name (self->dtype, &request->compute))

@@ -66,9 +66,11 @@ count (ZiePlan *self, Counter *counter, ZieModel *model, const ZieRequest *reque
 {
   ZieStages stages;
   gsize device_peak = 0, host_peak = 0;
-  const double times[ZIE_N_STAGES] = { 1, 1, (double)(request->n_steps) * request->n_images, request->n_images };
+  const ZieStepper *stepper = zie_stepper_get (request->sampler);
+  double times[ZIE_N_STAGES] = { 1, 1, 0, request->n_images };
 
   zie_stages_init (&stages, model, request, &counter->ctx, feed, NULL);
+  times[ZIE_STAGE_SAMPLE] = (double)zie_stepper_count_passes (stepper, request->n_steps - stages.first_step) * request->n_images;
   for (int stage = 0; stage < ZIE_N_STAGES; stage++)
     {
       switch ((ZieStage)stage)
@@ -81,8 +83,7 @@ count (ZiePlan *self, Counter *counter, ZieModel *model, const ZieRequest *reque
         }
       device_peak = MAX (device_peak, counter->arena.peak);
       host_peak = MAX (host_peak, counter->host.peak);
-      take_stage (counter, &self->device, &self->stages[stage],
-                  stage == ZIE_STAGE_SAMPLE ? times[stage] * (request->n_steps - stages.first_step) / request->n_steps : times[stage]);
+      take_stage (counter, &self->device, &self->stages[stage], times[stage]);
       self->seconds += self->stages[stage].seconds;
     }
   zie_stages_clear (&stages);

@@ -290,7 +290,7 @@ zie_request_to_parameters (const ZieRequest *self)
     g_string_append_printf (text, NEGATIVE_PREFIX " %s\n", self->negative_prompt);
 
   append_number (text, "Steps", self->n_steps);
-  append_pair (text, "Sampler", "Euler");
+  append_pair (text, "Sampler", zie_sampler_title (self->sampler));
   append_pair (text, "Schedule type", "Simple");
   append_number (text, "CFG scale", tidy (self->guidance + 1));      /* theirs is one more (spec 5.2) */
   append_pair (text, "Seed", seed);
@@ -414,6 +414,15 @@ parse_size (const char *text, ZieRequest *self)
   return TRUE;
 }
 
+/* The words of other programs; a sampler that is not ours leaves OUT alone. */
+static void
+parse_sampler (const char *text, ZieSampler *out)
+{
+  for (int i = 0; i < ZIE_N_SAMPLERS; i++)
+    if (g_ascii_strcasecmp (text, zie_sampler_title ((ZieSampler)i)) == 0 || g_ascii_strcasecmp (text, zie_sampler_name ((ZieSampler)i)) == 0)
+      *out = (ZieSampler)i;
+}
+
 /* FALSE when VALUE cannot be read; keys that mean nothing to us are fine. */
 static gboolean
 apply_pair (ZieRequest *self, const char *key, const char *value)
@@ -441,7 +450,9 @@ apply_pair (ZieRequest *self, const char *key, const char *value)
     return parse_double (value, &self->cfg_normalization);
   if (g_str_equal (key, "Denoising strength"))
     return parse_double (value, &self->strength);
-  if (g_str_equal (key, "RNG"))      /* "NV" is the CUDA generator computed elsewhere */
+  if (g_str_equal (key, "Sampler"))
+    parse_sampler (value, &self->sampler);
+  else if (g_str_equal (key, "RNG"))      /* "NV" is the CUDA generator computed elsewhere */
     self->noise = g_str_equal (value, "CPU") ? ZIE_NOISE_CPU : ZIE_NOISE_CUDA;
   else if (g_str_equal (key, "Model"))
     {

@@ -157,7 +157,7 @@ check_numbers (const ZieRequest *self, int max_side, GError **error)
          && check_double ("cfg_truncation", self->cfg_truncation, 0, 1, error)
          && check_double ("cfg_normalization", self->cfg_normalization, 0, 100, error)
          && (self->shift == 0 || check_double ("shift", self->shift, 0.01, 100, error))
-         && check_int ("sampler", (int)self->sampler, 0, ZIE_SAMPLER_EULER, error)
+         && check_int ("sampler", (int)self->sampler, 0, ZIE_N_SAMPLERS - 1, error)
          && check_int ("noise", (int)self->noise, 0, ZIE_NOISE_CUDA, error)
          && check_int ("noise_cuda_sms", self->noise_cuda_sms, 1, 1024, error)
          && check_int ("noise_cuda_threads", self->noise_cuda_threads, 256, 4096, error)
@@ -238,6 +238,31 @@ advise_steps (const ZieRequest *self, const ZieModelInfo *info)
                                 self->n_steps);
 }
 
+/* … about the sampler, or NULL. */
+static char *
+advise_sampler (const ZieRequest *self, const ZieModelInfo *info)
+{
+  const char *name = zie_sampler_name (self->sampler);
+
+  if (!info->is_distilled)
+    return NULL;
+
+  switch (self->sampler)
+    {
+    case ZIE_SAMPLER_EULER:
+      return NULL;
+    case ZIE_SAMPLER_HEUN:
+      return g_strdup_printf ("this model is distilled for the sampler euler, %s runs the network %d times in %d steps for much the "
+                              "same picture", name, 2 * self->n_steps - 1, self->n_steps);
+    case ZIE_SAMPLER_DPMPP_2M_SDE:
+      return g_strdup_printf ("this model is distilled for the sampler euler, %s adds noise that so few steps do not take away again",
+                              name);
+    default:
+      return g_strdup_printf ("this model is distilled for the sampler euler, %s is made for models of many steps and gains nothing here",
+                              name);
+    }
+}
+
 char *
 zie_request_get_advice (const ZieRequest *self, ZieModel *model)
 {
@@ -252,6 +277,8 @@ zie_request_get_advice (const ZieRequest *self, ZieModel *model)
 
   info = zie_model_get_info (model);
   if ((part = advise_steps (self, info)) != NULL)
+    g_ptr_array_add (parts, part);
+  if ((part = advise_sampler (self, info)) != NULL)
     g_ptr_array_add (parts, part);
   if (info->is_distilled && self->guidance > 0)
     g_ptr_array_add (parts, g_strdup_printf ("this model is distilled for guidance 0, with %g every step takes twice as "

@@ -14,28 +14,46 @@ keep_unmasked (const ZieSamplerRun *run, float *x, float next_sigma)
     }
 }
 
+/* V = the guided velocity at X and step I's time. */
+static gboolean
+velocity (gpointer data, int i, const float *x, float *v)
+{
+  const ZieSamplerRun *run = data;
+
+  if (!run->network (run->data, i, run->tin[i], FALSE, x, v))
+    return FALSE;
+  if (zie_guidance_is_active (&run->guidance, run->tin[i]))
+    {
+      if (!run->network (run->data, i, run->tin[i], TRUE, x, run->v_negative))
+        return FALSE;
+      zie_guidance_apply (&run->guidance, v, run->v_negative, run->n);
+    }
+  for (gsize k = 0; k < run->n; k++)
+    v[k] = -v[k];                                                  /* the network's output is minus the velocity */
+  return TRUE;
+}
+
+static void
+draw_noise (gpointer data, float *out)
+{
+  const ZieSamplerRun *run = data;
+  run->draw (run->data, out);
+}
+
 gboolean
 zie_sampler_run (const ZieSamplerRun *run, float *x)
 {
   for (int i = run->first_step; i < run->n_steps; i++)
     {
-      ZieStep step = { run->sigmas, run->first_step, i, run->n, x, run->v };
+      ZieStep step = { .sigmas = run->sigmas, .first = run->first_step, .i = i, .n = run->n, .x = x, .v = run->v, .x0 = run->x0,
+                       .memory = run->memory, .velocity = velocity, .noise = draw_noise, .data = (gpointer)run };
 
-      if (!run->network (run->data, i, run->tin[i], FALSE, x, run->v))
+      if (!velocity ((gpointer)run, i, x, run->v))
         return FALSE;
-      if (zie_guidance_is_active (&run->guidance, run->tin[i]))
-        {
-          if (!run->network (run->data, i, run->tin[i], TRUE, x, run->v_negative))
-            return FALSE;
-          zie_guidance_apply (&run->guidance, run->v, run->v_negative, run->n);
-        }
-
       for (gsize k = 0; k < run->n; k++)
-        {
-          run->v[k] = -run->v[k];                                  /* the network's output is minus the velocity */
-          run->x0[k] = x[k] - run->sigmas[i] * run->v[k];
-        }
-      run->stepper->step (&step);
+        run->x0[k] = x[k] - run->sigmas[i] * run->v[k];
+      if (!run->stepper->step (&step))
+        return FALSE;
       if (run->mask != NULL)
         keep_unmasked (run, x, run->sigmas[i + 1]);
 

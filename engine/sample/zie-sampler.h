@@ -12,6 +12,9 @@ typedef gboolean (*ZieNetworkFunc) (gpointer data, int step, float tin, gboolean
  * section 8).  FALSE: stop. */
 typedef gboolean (*ZieStepFunc) (gpointer data, int step, const float *x, const float *x0);
 
+/* N fresh values of noise, the next of the picture's generator. */
+typedef void (*ZieDrawFunc) (gpointer data, float *out);
+
 typedef struct
 {
   int n_steps;
@@ -27,9 +30,11 @@ typedef struct
 
   ZieNetworkFunc network;
   ZieStepFunc on_step;
+  ZieDrawFunc draw;           /* asked by samplers that add noise */
   gpointer data;
 
   float *v, *v_negative, *x0; /* work space of N values each; v_negative only with guidance */
+  float *memory;              /* of stepper->n_buffers * n values; NULL for none */
 } ZieSamplerRun;
 
 /* THE loop: X (fp32, N values) goes from noise to latent.  FALSE: cancelled. */

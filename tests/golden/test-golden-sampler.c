@@ -8,8 +8,9 @@
 #include "golden.h"
 #include "zie-guidance.h"
 #include "zie-json.h"
+#include "zie-noise.h"
+#include "zie-sampler.h"
 #include "zie-schedule.h"
-#include "zie-stepper.h"
 
 static float
 parse_hex (JsonArray *array, guint i)
@@ -142,11 +143,118 @@ test_steps (void)
   g_assert_cmpint (n_guided, >, 0);
 }
 
+/* make-samplers.py's velocity field, and what the reference made of it. */
+#define FIELD 32
+
+typedef struct
+{
+  float w[FIELD], u[FIELD], c[FIELD];
+  const float *sigmas;
+  guint64 seed, n_drawn;
+  JsonArray *latents;
+  guint n_checked;
+  int n_passes;
+  const char *what;
+} Field;
+
+static void
+parse_floats (const char *text, float out[FIELD])
+{
+  char *end = (char *)text;
+
+  for (int i = 0; i < FIELD; i++)
+    out[i] = (float)g_ascii_strtod (end, &end);
+  g_assert_cmpint (*end, ==, '\0');
+}
+
+static gboolean
+field_network (gpointer data, int step, float tin, gboolean negative, const float *x, float *out)
+{
+  Field *f = data;
+
+  f->n_passes++;
+  for (int i = 0; i < FIELD; i++)
+    out[i] = -(f->w[i] * x[i] + f->u[i] * f->sigmas[step] + f->c[i]);
+  return TRUE;
+}
+
+static void
+field_draw (gpointer data, float *out)
+{
+  Field *f = data;
+
+  zie_noise_cpu_after (f->seed, f->n_drawn, out, FIELD);
+  f->n_drawn += FIELD;
+}
+
+static gboolean
+field_step (gpointer data, int step, const float *x, const float *x0)
+{
+  Field *f = data;
+  JsonObject *latent = f->n_checked < json_array_get_length (f->latents) ? json_array_get_object_element (f->latents, f->n_checked) : NULL;
+  float want[FIELD];
+  double difference = 0, norm = 0;
+
+  if (latent == NULL || json_object_get_int_member (latent, "step") != step)
+    return TRUE;
+  parse_floats (json_object_get_string_member (latent, "values"), want);
+  for (int i = 0; i < FIELD; i++)
+    {
+      difference += (double)(x[i] - want[i]) * (x[i] - want[i]);
+      norm += (double)want[i] * want[i];
+    }
+  if (!(sqrt (difference / norm) < 2e-6))       /* the reference's coefficients are rounded to fp32 */
+    g_error ("%s: step %d is %g away from the reference", f->what, step, sqrt (difference / norm));
+  f->n_checked++;
+  return TRUE;
+}
+
+static void
+test_others (void)
+{
+  g_autofree char *path = g_test_build_filename (G_TEST_DIST, "samplers.json", NULL);
+  g_autoptr(GError) error = NULL;
+  JsonObject *record = zie_json_load_object (path, &error);
+  JsonArray *runs;
+  guint32 seen = 0;
+
+  g_assert_no_error (error);
+  runs = json_object_get_array_member (record, "runs");
+  for (guint r = 0; r < json_array_get_length (runs); r++)
+    {
+      JsonObject *row = json_array_get_object_element (runs, r);
+      int n = (int)json_object_get_int_member (row, "n_steps");
+      g_autofree float *sigmas = g_new (float, (gsize)n + 1), *tin = g_new (float, (gsize)n);
+      float x[FIELD], v[FIELD], x0[FIELD], memory[2 * FIELD];
+      Field f = { .sigmas = sigmas, .seed = (guint64)json_object_get_int_member (record, "seed"),
+                  .latents = json_object_get_array_member (row, "latents"), .what = json_object_get_string_member (row, "sampler") };
+      ZieSamplerRun run = { .n_steps = n, .sigmas = sigmas, .tin = tin, .n = FIELD, .network = field_network, .on_step = field_step,
+                            .draw = field_draw, .data = &f, .v = v, .x0 = x0, .memory = memory };
+      ZieSampler sampler;
+
+      g_assert_true (zie_sampler_from_name (f.what, &sampler));
+      seen |= 1u << sampler;
+      run.stepper = zie_stepper_get (sampler);
+      g_assert_cmpint (run.stepper->n_buffers, <=, 2);
+      parse_floats (json_object_get_string_member (record, "w"), f.w);
+      parse_floats (json_object_get_string_member (record, "u"), f.u);
+      parse_floats (json_object_get_string_member (record, "c"), f.c);
+      zie_schedule_flow_match (n, json_object_get_double_member (row, "shift"), sigmas, tin);
+      field_draw (&f, x);
+      g_assert_true (zie_sampler_run (&run, x));
+      g_assert_cmpuint (f.n_checked, ==, json_array_get_length (f.latents));
+      g_assert_cmpint (f.n_passes, ==, zie_stepper_count_passes (run.stepper, n));
+    }
+  g_assert_cmphex (seen, ==, ((1u << ZIE_N_SAMPLERS) - 1) & ~(1u << ZIE_SAMPLER_EULER));      /* Euler has records of its own */
+  json_object_unref (record);
+}
+
 int
 main (int argc, char **argv)
 {
   g_test_init (&argc, &argv, NULL);
   g_test_add_func ("/golden/sampler/schedules", test_schedules);
   g_test_add_func ("/golden/sampler/steps", test_steps);
+  g_test_add_func ("/golden/sampler/others", test_others);
   return g_test_run ();
 }

@@ -310,6 +310,28 @@ test_advice (void)
     }
 }
 
+/* Every sampler but the one that the model is made for. */
+static void
+test_advice_sampler (void)
+{
+  for (int sampler = 0; sampler < ZIE_N_SAMPLERS; sampler++)
+    {
+      g_auto(ZieRequest) request = { 0 };
+      g_autofree char *advice = NULL, *none = NULL;
+
+      init_good (&request);
+      request.sampler = (ZieSampler)sampler;
+      advice = zie_request_get_advice (&request, &turbo);
+      g_assert_cmpint (advice != NULL, ==, sampler != ZIE_SAMPLER_EULER);
+      if (advice != NULL)
+        g_assert_nonnull (strstr (advice, zie_sampler_name (request.sampler)));
+      request.n_steps = 40;
+      request.guidance = 4;
+      none = zie_request_get_advice (&request, &base);
+      g_assert_cmpstr (none, ==, NULL);
+    }
+}
+
 /* --- recipes ------------------------------------------------------------------------------------------------------ */
 
 static char *
@@ -515,6 +537,7 @@ test_foreign_parameters (void)
   g_assert_cmpstr (request.model_name, ==, "v1-5-pruned");
   g_assert_cmpfloat (request.strength, ==, 0.35);
   g_assert_cmpint (request.noise, ==, ZIE_NOISE_CUDA);
+  g_assert_cmpint (request.sampler, ==, ZIE_SAMPLER_DPMPP_2M);
 
   /* No parameters: all of it is the prompt, and what else was set stays. */
   zie_request_from_parameters (&request, "a cat: black, small", &error);
@@ -680,7 +703,12 @@ test_names (void)
   g_assert_cmpint (noise, ==, ZIE_NOISE_CUDA);
   g_assert_false (zie_noise_from_name ("CUDA", &noise));
   g_assert_false (zie_noise_from_name (NULL, &noise));
-  g_assert_true (zie_sampler_from_name ("euler", &sampler));
+  for (int i = 0; i < ZIE_N_SAMPLERS; i++)
+    {
+      g_assert_true (zie_sampler_from_name (zie_sampler_name ((ZieSampler)i), &sampler));
+      g_assert_cmpint (sampler, ==, i);
+      g_assert_cmpstr (zie_sampler_title (sampler), !=, zie_sampler_name (sampler));
+    }
   g_assert_false (zie_sampler_from_name ("", &sampler));
 }
 
@@ -694,6 +722,7 @@ main (int argc, char **argv)
   g_test_add_func ("/request/numbers", test_numbers);
   g_test_add_func ("/request/prompt-length", test_prompt_length);
   g_test_add_func ("/request/advice", test_advice);
+  g_test_add_func ("/request/advice/sampler", test_advice_sampler);
   g_test_add_func ("/request/json-round-trip", test_json_round_trip);
   g_test_add_func ("/request/parameters-round-trip", test_parameters_round_trip);
   g_test_add_func ("/request/png-round-trip", test_png_round_trip);

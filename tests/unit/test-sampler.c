@@ -51,17 +51,31 @@ fill (Straight *s)
     }
 }
 
-static gboolean
-run (Straight *s, int n_steps, int first, float *x, ZieGuidance guidance, const float *mask)
+static void
+draw (gpointer data, float *out)
 {
-  float sigmas[33], tin[32], v[N], v_negative[N], x0[N];
+  for (int i = 0; i < N; i++)
+    out[i] = 0;
+}
+
+static gboolean
+run_with (ZieSampler sampler, Straight *s, int n_steps, int first, float *x, ZieGuidance guidance, const float *mask)
+{
+  float sigmas[33], tin[32], v[N], v_negative[N], x0[N], memory[2 * N];
   ZieSamplerRun r = { .n_steps = n_steps, .sigmas = sigmas, .tin = tin, .first_step = first, .n = N,
-                      .stepper = zie_stepper_get (ZIE_SAMPLER_EULER), .guidance = guidance, .mask = mask, .clean = s->negative,
-                      .noise = s->noise, .network = network, .on_step = on_step, .data = s, .v = v, .v_negative = v_negative, .x0 = x0 };
+                      .stepper = zie_stepper_get (sampler), .guidance = guidance, .mask = mask, .clean = s->negative,
+                      .noise = s->noise, .network = network, .on_step = on_step, .draw = draw, .data = s, .v = v,
+                      .v_negative = v_negative, .x0 = x0, .memory = memory };
 
   zie_schedule_flow_match (n_steps, 3.0, sigmas, tin);
   s->n_steps = first;
   return zie_sampler_run (&r, x);
+}
+
+static gboolean
+run (Straight *s, int n_steps, int first, float *x, ZieGuidance guidance, const float *mask)
+{
+  return run_with (ZIE_SAMPLER_EULER, s, n_steps, first, x, guidance, mask);
 }
 
 static void
@@ -78,6 +92,51 @@ test_straight (void)
   g_assert_cmpfloat_with_epsilon (s.last_x0, s.target[0], 1e-6);
   for (int i = 0; i < N; i++)
     g_assert_cmpfloat_with_epsilon (x[i], s.target[i], 1e-5);
+}
+
+/* On a straight path there is nothing to do better: every sampler ends where Euler does, from any step, guided or not. */
+static void
+test_all_straight (void)
+{
+  for (int sampler = 0; sampler < ZIE_N_SAMPLERS; sampler++)
+    for (int first = 0; first < 8; first++)
+      {
+        Straight s;
+        float x[N], sigmas[9], tin[8];
+
+        fill (&s);
+        zie_schedule_flow_match (8, 3.0, sigmas, tin);
+        for (int i = 0; i < N; i++)
+          x[i] = sigmas[first] * s.noise[i] + (1 - sigmas[first]) * s.target[i];
+        g_assert_true (run_with ((ZieSampler)sampler, &s, 8, first, x, (ZieGuidance) { 0, 1, 0 }, NULL));
+        g_assert_cmpint (s.n_calls, ==, zie_stepper_count_passes (zie_stepper_get ((ZieSampler)sampler), 8 - first));
+        for (int i = 0; i < N; i++)
+          if (sampler != ZIE_SAMPLER_DPMPP_2M_SDE)      /* that one leaves the path: draw() gives it no noise */
+            g_assert_cmpfloat_with_epsilon (x[i], s.target[i], 1e-5);
+      }
+}
+
+/* A network that is cancelled in Heun's second pass. */
+static gboolean
+cancelled_network (gpointer data, int step, float tin, gboolean negative, const float *x, float *out)
+{
+  Straight *s = data;
+  return network (data, step, tin, negative, x, out) && s->n_calls != 2;
+}
+
+static void
+test_cancel_inside (void)
+{
+  Straight s;
+  float sigmas[9], tin[8], x[N] = { 0 }, v[N], x0[N], memory[2 * N];
+  ZieSamplerRun r = { .n_steps = 8, .sigmas = sigmas, .tin = tin, .n = N, .stepper = zie_stepper_get (ZIE_SAMPLER_HEUN),
+                      .network = cancelled_network, .on_step = on_step, .data = &s, .v = v, .x0 = x0, .memory = memory };
+
+  fill (&s);
+  zie_schedule_flow_match (8, 3.0, sigmas, tin);
+  g_assert_false (zie_sampler_run (&r, x));
+  g_assert_cmpint (s.n_calls, ==, 2);
+  g_assert_cmpint (s.n_steps, ==, 0);
 }
 
 static void
@@ -169,6 +228,8 @@ main (int argc, char **argv)
 {
   g_test_init (&argc, &argv, NULL);
   g_test_add_func ("/sampler/straight", test_straight);
+  g_test_add_func ("/sampler/all-straight", test_all_straight);
+  g_test_add_func ("/sampler/cancel-inside", test_cancel_inside);
   g_test_add_func ("/sampler/stop", test_stop);
   g_test_add_func ("/sampler/guidance", test_guidance);
   g_test_add_func ("/sampler/truncation", test_truncation);

@@ -41,7 +41,7 @@ ZIE_API void zie_request_clear (ZieRequest *self);
  * MODEL may be NULL: then only what does not depend on one. */
 ZIE_API gboolean zie_request_validate (const ZieRequest *self, ZieModel *model, GError **error);
 
-/* A reason why the request will disappoint (steps other than the distilled 8, guidance on Turbo), or NULL.
+/* A reason why the request will disappoint (steps other than the distilled 8, another sampler or guidance on Turbo), or NULL.
  * English, one sentence; free with g_free().  MODEL NULL: nothing is known, so NULL. */
 ZIE_API char *zie_request_get_advice (const ZieRequest *self, ZieModel *model);
 

@@ -49,6 +49,11 @@ typedef enum
 typedef enum
 {
   ZIE_SAMPLER_EULER,
+  ZIE_SAMPLER_HEUN,             /* two passes a step, but for the last */
+  ZIE_SAMPLER_DPMPP_2M,
+  ZIE_SAMPLER_DPMPP_2M_SDE,     /* adds noise of its own after each step, from the request's generator */
+  ZIE_SAMPLER_RES_MULTISTEP,
+  ZIE_N_SAMPLERS
 } ZieSampler;
 
 /* Stable lower-case names ("text", "cpu", "euler" …), for logs, JSON and options.  Static strings. */
@@ -57,6 +62,8 @@ ZIE_API const char *zie_backend_kind_name (ZieBackendKind kind);
 ZIE_API const char *zie_compute_name (ZieCompute compute);
 ZIE_API const char *zie_noise_name (ZieNoise noise);
 ZIE_API const char *zie_sampler_name (ZieSampler sampler);
+/* As people and other programs write it: "DPM++ 2M SDE".  Static string. */
+ZIE_API const char *zie_sampler_title (ZieSampler sampler);
 /* The other way; FALSE and *out untouched when NAME is none of them. */
 ZIE_API gboolean zie_backend_kind_from_name (const char *name, ZieBackendKind *out);
 ZIE_API gboolean zie_compute_from_name (const char *name, ZieCompute *out);
