@@ -29,6 +29,9 @@ typedef struct
   int allow_hopper;            /* wgmma + TMA kernels may be chosen; ZIE_CUDA_ATTENTION, _CONV, _GEMM override each */
 } CudaCard;
 
+/* Whether the program holds sm_90a code that the current device runs (attention-hopper.cu); allow_hopper needs it. */
+int zie_cuda_hopper_is_built (void);
+
 /* Choices for comparison: 0 = the best for this card and shape. */
 typedef enum { CUDA_KERNEL_AUTO, CUDA_KERNEL_MMA, CUDA_KERNEL_HOPPER } CudaKernelChoice;
 
