@@ -191,6 +191,13 @@ warp_shuffle (T v, int lane)
   return __shfl_sync (0xffffffffu, v, lane);
 }
 
+/* Whether IT is so in any of the 32 lanes. */
+DEVICE bool
+warp_any (bool it)
+{
+  return __any_sync (0xffffffffu, it);
+}
+
 DEVICE void
 block_barrier (void)
 {

@@ -74,6 +74,8 @@ static inline float4 make_float4 (float x, float y, float z, float w) { return {
 using std::max;
 using std::min;
 
+enum { cudaSuccess = 0, cudaErrorInvalidValue = 1, cudaErrorNotSupported = 801 };
+
 typedef enum { EMU_LAZY, EMU_EAGER, EMU_N_ORDERS } EmuOrder;
 
 /* --- fibers --- */
@@ -572,6 +574,23 @@ __shfl_sync (unsigned mask, T v, int lane)
   return emu::shuffle ("__shfl_sync", mask, v, lane, [] (int, int x) { return x & 31; });
 }
 
+static inline int
+__any_sync (unsigned mask, int it)
+{
+  int any;
+
+  if (mask != 0xffffffffu)
+    emu::die ("__any_sync: mask %#x is not the whole warp", mask);
+  emu::collective ("__any_sync", &it, 4, &any, 4, [] (emu::Warp *w) {
+    uint32_t bits = 0;
+    for (int l = 0; l < emu::WARP; l++)
+      bits |= w->in[l][0];
+    for (int l = 0; l < emu::WARP; l++)
+      w->out[l][0] = bits != 0;
+  });
+  return any;
+}
+
 template <class T> static inline T __ldg (const T *p) { return *p; }
 template <class T> static inline T __ldcs (const T *p) { return *p; }
 template <class T> static inline void __stcs (T *p, T v) { *p = v; }
@@ -688,6 +707,7 @@ f16_to_float (uint16_t x)
 template <class T> DEVICE T warp_shuffle_xor (T v, int mask) { return __shfl_xor_sync (0xffffffffu, v, mask); }
 template <class T> DEVICE T warp_shuffle_down (T v, int delta) { return __shfl_down_sync (0xffffffffu, v, (unsigned)delta); }
 template <class T> DEVICE T warp_shuffle (T v, int lane) { return __shfl_sync (0xffffffffu, v, lane); }
+DEVICE bool warp_any (bool it) { return __any_sync (0xffffffffu, it); }
 DEVICE void block_barrier (void) { __syncthreads (); }
 DEVICE void named_barrier (int id, int threads) { emu::barrier ("named_barrier", id, threads); }
 DEVICE uint4 load16_const (const void *p) { return *(const uint4 *)p; }
