@@ -5,18 +5,6 @@
 /* --- packed weights: [phase][tap][out, padded][in, padded], zeros between --- */
 
 static int
-padded_in (int in)
-{
-  return (in + 31) / 32 * 32;
-}
-
-static int
-padded_out (int out)
-{
-  return (out + 7) / 8 * 8;
-}
-
-static int
 n_kernels (int ksize, int upsample)
 {
   return upsample ? 4 * 4 : ksize * ksize;
@@ -59,7 +47,7 @@ conv_pack_kernel (cuda_bf16 *packed, const void *weight, int in, int out, int in
 extern "C" size_t
 zie_cuda_conv_packed_size (int in, int out, int ksize, int upsample)
 {
-  return (size_t)n_kernels (ksize, upsample) * padded_out (out) * padded_in (in) * sizeof (cuda_bf16);
+  return (size_t)n_kernels (ksize, upsample) * cuda_conv_padded_out (out) * cuda_conv_padded_in (in) * sizeof (cuda_bf16);
 }
 
 extern "C" int
@@ -68,7 +56,7 @@ zie_cuda_conv_pack (CudaStream stream, void *packed, const void *weight, int wei
   int64_t n = (int64_t)(zie_cuda_conv_packed_size (in, out, ksize, upsample) / sizeof (cuda_bf16));
 
   return launch_kernel (weight_is_f32 ? conv_pack_kernel<true> : conv_pack_kernel<false>, dim3 ((unsigned)((n + 255) / 256)), 256, 0,
-                        stream, (cuda_bf16 *)packed, weight, in, out, padded_in (in), padded_out (out), ksize, upsample, n);
+                        stream, (cuda_bf16 *)packed, weight, in, out, cuda_conv_padded_in (in), cuda_conv_padded_out (out), ksize, upsample, n);
 }
 
 /* --- the convolution --- */
@@ -77,7 +65,7 @@ template <class Tile>
 static int
 launch_tile (CudaStream stream, const CudaConv *c)
 {
-  ConvMma p = { *c, padded_in (c->in), padded_out (c->out) };
+  ConvMma p = { *c, cuda_conv_padded_in (c->in), cuda_conv_padded_out (c->out) };
   int64_t base_h, base_w, tiles;
 
   p.out_w = c->w * (c->upsample ? 2 : 1) / c->stride;

@@ -20,6 +20,13 @@
 #define HOPPER_CODE 0
 #endif
 
+/* On a kernel: N neighbouring blocks of its grid are a cluster. */
+#if HOPPER_CODE
+#define CLUSTER_OF(n) __cluster_dims__ (n, 1, 1)
+#else
+#define CLUSTER_OF(n)
+#endif
+
 DEVICE void
 hopper_trap (void)
 {

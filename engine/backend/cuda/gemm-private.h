@@ -9,3 +9,16 @@ bool cuda_gemm_hopper_takes (const CudaCard *card, const CudaGemm *g, CudaKernel
 int cuda_gemm_hopper (const CudaCard *card, CudaStream stream, const CudaGemm *g);
 bool cuda_conv_hopper_takes (const CudaCard *card, const CudaConv *c, CudaKernelChoice choice);
 int cuda_conv_hopper (const CudaCard *card, CudaStream stream, const CudaConv *c);
+
+/* Packed weights of a convolution are [phase][tap][out, padded][in, padded], zeros between. */
+static inline int
+cuda_conv_padded_in (int in)
+{
+  return (in + 31) / 32 * 32;
+}
+
+static inline int
+cuda_conv_padded_out (int out)
+{
+  return (out + 7) / 8 * 8;
+}
