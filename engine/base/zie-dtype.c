@@ -3,16 +3,27 @@
 
 #include "zie-dtype.h"
 
+#include <math.h>
+
+#include "zie-dequant.h"
+
 static const struct
 {
   const char *name;
   int block;           /* elements */
   int block_size;      /* bytes */
+  gboolean is_weight;
 } dtypes[ZIE_N_DTYPES] = {
-  [ZIE_DTYPE_F32] = { "F32", 1, 4 },   [ZIE_DTYPE_F16] = { "F16", 1, 2 },
-  [ZIE_DTYPE_BF16] = { "BF16", 1, 2 }, [ZIE_DTYPE_Q8_0] = { "Q8_0", ZIE_Q8_0_BLOCK, ZIE_Q8_0_BLOCK_SIZE },
-  [ZIE_DTYPE_I32] = { "I32", 1, 4 },   [ZIE_DTYPE_U8] = { "U8", 1, 1 },
-  [ZIE_DTYPE_OTHER] = { "other", 1, 0 },
+  [ZIE_DTYPE_F32] = { "F32", 1, 4, TRUE },
+  [ZIE_DTYPE_F16] = { "F16", 1, 2, TRUE },
+  [ZIE_DTYPE_BF16] = { "BF16", 1, 2, TRUE },
+  [ZIE_DTYPE_I32] = { "I32", 1, 4, FALSE },
+  [ZIE_DTYPE_U8] = { "U8", 1, 1, FALSE },
+  [ZIE_DTYPE_F8_E4M3] = { "F8_E4M3", 1, 1, TRUE },
+  [ZIE_DTYPE_F8_E5M2] = { "F8_E5M2", 1, 1, TRUE },
+  [ZIE_DTYPE_OTHER] = { "other", 1, 0, FALSE },
+#define ROW(TYPE, name, block, size) [ZIE_DTYPE_##TYPE] = { #TYPE, block, size, TRUE },
+  ZIE_DEQUANT_TYPES (ROW)
 };
 
 const char *
@@ -26,6 +37,33 @@ zie_dtype_row_size (ZieDtype dtype, gint64 n)
 {
   g_assert (n % dtypes[dtype].block == 0);
   return (gsize)(n / dtypes[dtype].block) * dtypes[dtype].block_size;
+}
+
+int
+zie_dtype_block (ZieDtype dtype)
+{
+  return dtypes[dtype].block;
+}
+
+gsize
+zie_dtype_block_size (ZieDtype dtype)
+{
+  return (gsize)dtypes[dtype].block_size;
+}
+
+gboolean
+zie_dtype_is_weight (ZieDtype dtype)
+{
+  return dtypes[dtype].is_weight;
+}
+
+/* One sign, four exponent and three mantissa bits: those of a half whose exponent counts from eight powers of two lower. */
+float
+zie_f8_e4m3_to_f32 (guint8 v)
+{
+  if ((v & 0x7f) == 0x7f)
+    return v & 0x80 ? -NAN : NAN;
+  return zie_f16_to_f32 ((guint16)((v & 0x80) << 8 | (v & 0x7f) << 7)) * 256.0f;
 }
 
 float
@@ -92,17 +130,17 @@ zie_dtype_to_f32 (ZieDtype dtype, float *dst, const void *src, gint64 n)
           dst[i] = zie_bf16_to_f32 (h);
         }
       break;
-    case ZIE_DTYPE_Q8_0:
-      g_assert (n % ZIE_Q8_0_BLOCK == 0);
-      for (gint64 b = 0; b < n / ZIE_Q8_0_BLOCK; b++, p += ZIE_Q8_0_BLOCK_SIZE)
-        {
-          memcpy (&h, p, 2);
-          float d = zie_f16_to_f32 (h);
-          for (int j = 0; j < ZIE_Q8_0_BLOCK; j++)
-            dst[b * ZIE_Q8_0_BLOCK + j] = (float)(gint8)p[2 + j] * d;
-        }
+    case ZIE_DTYPE_F8_E4M3:
+      for (gint64 i = 0; i < n; i++)
+        dst[i] = zie_f8_e4m3_to_f32 (p[i]);
+      break;
+    case ZIE_DTYPE_F8_E5M2:
+      for (gint64 i = 0; i < n; i++)
+        dst[i] = zie_f16_to_f32 ((guint16)(p[i] << 8));
       break;
     default:
-      g_assert_not_reached ();
+      g_assert (n % dtypes[dtype].block == 0);
+      if (!zie_dequant (dtype, dst, p, n))
+        g_assert_not_reached ();
     }
 }

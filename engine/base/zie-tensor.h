@@ -35,7 +35,37 @@ typedef struct
   gint64 rows, cols;
   ZieWeightUse use;
   int ksize;             /* of a convolution, else 0 */
+  const guint8 *scales;  /* F32 factors of the stored numbers, maybe unaligned, borrowed; NULL: none (8-bit floats have them) */
+  gint64 n_scales;       /* 1, or one a row */
 } ZieWeight;
+
+/* What every number of ROW is to be multiplied by. */
+static inline float
+zie_weight_scale (const ZieWeight *w, gint64 row)
+{
+  float scale = 1.0f;
+  if (w->scales != NULL)
+    memcpy (&scale, w->scales + (w->n_scales > 1 ? (gsize)row * 4 : 0), 4);
+  return scale;
+}
+
+static inline const guint8 *
+zie_weight_row (const ZieWeight *w, gint64 row)
+{
+  return w->data + (gsize)row * zie_dtype_row_size (w->dtype, w->cols);
+}
+
+/* The whole of ROW, scaled: the reference dequantisation. */
+static inline void
+zie_weight_row_to_f32 (const ZieWeight *w, gint64 row, float *dst)
+{
+  float scale = zie_weight_scale (w, row);
+
+  zie_dtype_to_f32 (w->dtype, dst, zie_weight_row (w, row), w->cols);
+  if (w->scales != NULL)
+    for (gint64 i = 0; i < w->cols; i++)
+      dst[i] *= scale;
+}
 
 /* Weights that are used together, in the order of use.  ID is never used again in this process. */
 typedef struct

@@ -7,7 +7,7 @@
 typedef struct _ZieGguf ZieGguf;
 
 /* Maps the file and checks its whole header: every key, name, type, shape and byte range; reads no tensor's data.
- * F32, F16, BF16, Q8_0 and I32 are ours; other ggml types are listed as ZIE_DTYPE_OTHER with their name and number.
+ * Types that zie-dtype.h has are ours; other ggml types are listed as ZIE_DTYPE_OTHER with their name and number.
  * Shapes are reversed to slowest first.
  * Errors: FILE_NOT_FOUND, FILE_CORRUPT, MODEL_UNSUPPORTED (another version, big-endian, split), FAILED (system). */
 ZieGguf *zie_gguf_open (const char *path, GError **error);

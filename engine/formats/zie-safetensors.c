@@ -31,11 +31,11 @@ static const struct
   ZieDtype dtype;
   guint size;                    /* bytes an element */
 } types[] = {
-  { "BF16", ZIE_DTYPE_BF16, 2 },     { "BOOL", ZIE_DTYPE_OTHER, 1 }, { "F16", ZIE_DTYPE_F16, 2 },
-  { "F32", ZIE_DTYPE_F32, 4 },       { "F64", ZIE_DTYPE_OTHER, 8 },  { "F8_E4M3", ZIE_DTYPE_OTHER, 1 },
-  { "F8_E5M2", ZIE_DTYPE_OTHER, 1 }, { "I16", ZIE_DTYPE_OTHER, 2 },  { "I32", ZIE_DTYPE_I32, 4 },
-  { "I64", ZIE_DTYPE_OTHER, 8 },     { "I8", ZIE_DTYPE_OTHER, 1 },   { "U16", ZIE_DTYPE_OTHER, 2 },
-  { "U32", ZIE_DTYPE_OTHER, 4 },     { "U64", ZIE_DTYPE_OTHER, 8 },  { "U8", ZIE_DTYPE_U8, 1 },
+  { "BF16", ZIE_DTYPE_BF16, 2 },       { "BOOL", ZIE_DTYPE_OTHER, 1 }, { "F16", ZIE_DTYPE_F16, 2 },
+  { "F32", ZIE_DTYPE_F32, 4 },         { "F64", ZIE_DTYPE_OTHER, 8 },  { "F8_E4M3", ZIE_DTYPE_F8_E4M3, 1 },
+  { "F8_E5M2", ZIE_DTYPE_F8_E5M2, 1 }, { "I16", ZIE_DTYPE_OTHER, 2 },  { "I32", ZIE_DTYPE_I32, 4 },
+  { "I64", ZIE_DTYPE_OTHER, 8 },       { "I8", ZIE_DTYPE_OTHER, 1 },   { "U16", ZIE_DTYPE_OTHER, 2 },
+  { "U32", ZIE_DTYPE_OTHER, 4 },       { "U64", ZIE_DTYPE_OTHER, 8 },  { "U8", ZIE_DTYPE_U8, 1 },
 };
 
 /* One entry of the header as read, before it is checked against the others. */

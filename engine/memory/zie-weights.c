@@ -3,6 +3,8 @@
 
 #include "zie-weights.h"
 
+#include <string.h>
+
 /* Smaller tensors ride along with their neighbours' pages. */
 #define PREFETCH_MIN (64 * 1024)
 
@@ -16,6 +18,7 @@ typedef struct
 struct _ZieWeights
 {
   GArray *blocks;       /* of Block, owned */
+  GPtrArray *copies;    /* owned: the few numbers that cannot be used as they are stored */
   guint64 n_parameters;
   guint32 types;        /* bit per ZieDtype */
 };
@@ -27,6 +30,7 @@ zie_weights_new (void)
 {
   ZieWeights *self = g_new0 (ZieWeights, 1);
   self->blocks = g_array_new (FALSE, TRUE, sizeof (Block));
+  self->copies = g_ptr_array_new_with_free_func (g_free);
   return self;
 }
 
@@ -38,6 +42,7 @@ zie_weights_free (ZieWeights *self)
   for (guint i = 0; i < self->blocks->len; i++)
     g_array_unref (g_array_index (self->blocks, Block, i).weights);
   g_array_unref (self->blocks);
+  g_ptr_array_unref (self->copies);
   g_free (self);
 }
 
@@ -59,25 +64,46 @@ describe_shape (const ZieTensorInfo *info)
   return g_string_free (s, FALSE);
 }
 
+static gint64
+n_elements (const ZieTensorInfo *info)
+{
+  gint64 total = 1;
+  for (int i = 0; i < info->n_dims; i++)
+    total *= info->dims[i];
+  return total;
+}
+
 /* [rows, cols] once axes of length one are dropped and the trailing ones of a convolution are joined. */
 static gboolean
 shape_matches (const ZieTensorInfo *info, gint64 rows, gint64 cols)
 {
-  gint64 total = 1, first = 0;
+  gint64 first = 0;
 
-  for (int i = 0; i < info->n_dims; i++)
-    {
-      total *= info->dims[i];
-      if (first == 0 && info->dims[i] != 1)
-        first = info->dims[i];
-    }
-  return total == rows * cols && (rows == 1 || first == rows);
+  for (int i = 0; i < info->n_dims && first == 0; i++)
+    if (info->dims[i] != 1)
+      first = info->dims[i];
+  return rows == 1 || first == rows;
 }
 
-static gboolean
-is_computable (ZieDtype dtype)
+/* "F32, F16 …": all that can be computed with. */
+static char *
+list_computable (void)
 {
-  return dtype == ZIE_DTYPE_F32 || dtype == ZIE_DTYPE_F16 || dtype == ZIE_DTYPE_BF16 || dtype == ZIE_DTYPE_Q8_0;
+  GString *s = g_string_new (NULL);
+
+  for (int t = 0; t < ZIE_N_DTYPES; t++)
+    if (zie_dtype_is_weight ((ZieDtype)t))
+      g_string_append_printf (s, "%s%s", s->len ? ", " : "", zie_dtype_name ((ZieDtype)t));
+  return g_string_free (s, FALSE);
+}
+
+/* Some converters store a tensor as rows of whole blocks and keep its shape beside it. */
+static gboolean
+was_flattened (const ZieWeightFile *file, const ZieTensorInfo *info)
+{
+  g_autofree char *key = g_strconcat ("comfy.gguf.orig_shape.", info->name, NULL), *shape = NULL;
+
+  return zie_dtype_block (info->dtype) > 1 && (shape = zie_weight_file_get_meta (file, key)) != NULL;
 }
 
 static gsize
@@ -100,16 +126,19 @@ add (ZieWeights *self, const ZieWeight *weight)
 }
 
 static gboolean
-check (const ZieTensorInfo *info, gint64 rows, gint64 cols, GError **error)
+check (const ZieWeightFile *file, const ZieTensorInfo *info, gint64 rows, gint64 cols, GError **error)
 {
-  if (!is_computable (info->dtype))
+  gboolean is_all = n_elements (info) == rows * cols;
+
+  if (!zie_dtype_is_weight (info->dtype))
     {
+      g_autofree char *computable = list_computable ();
       g_set_error (error, ZIE_ERROR, ZIE_ERROR_MODEL_UNSUPPORTED,
-                   "%s: tensor %s is of type %s, which this program cannot compute with (it can: F32, F16, BF16, Q8_0)",
-                   info->file, info->name, info->dtype_name);
+                   "%s: tensor %s is of type %s, which this program cannot compute with (it can: %s)",
+                   info->file, info->name, info->dtype_name, computable);
       return FALSE;
     }
-  if (!shape_matches (info, rows, cols) || (info->dtype == ZIE_DTYPE_Q8_0 && cols % ZIE_Q8_0_BLOCK != 0))
+  if (!is_all || !(shape_matches (info, rows, cols) || was_flattened (file, info)))
     {
       g_autofree char *shape = describe_shape (info);
       g_set_error (error, ZIE_ERROR, ZIE_ERROR_FILE_CORRUPT,
@@ -118,6 +147,66 @@ check (const ZieTensorInfo *info, gint64 rows, gint64 cols, GError **error)
       return FALSE;
     }
   return TRUE;
+}
+
+/* What 8-bit floats are to be multiplied by, where the file says so: STEM.weight_scale or STEM.scale_weight beside
+ * STEM.weight, one number or one a row (spec 1.4). */
+static gboolean
+find_scales (ZieWeights *self, const ZieWeightFile *file, const ZieTensorInfo *info, ZieWeight *out, GError **error)
+{
+  static const char *const endings[] = { ".weight_scale", ".scale_weight" };
+  const ZieTensorInfo *scales = NULL;
+  g_autofree char *stem = NULL;
+  float *values;
+
+  if ((info->dtype != ZIE_DTYPE_F8_E4M3 && info->dtype != ZIE_DTYPE_F8_E5M2) || !g_str_has_suffix (info->name, ".weight"))
+    return TRUE;
+
+  stem = g_strndup (info->name, strlen (info->name) - strlen (".weight"));
+  for (guint i = 0; i < G_N_ELEMENTS (endings) && scales == NULL; i++)
+    {
+      g_autofree char *name = g_strconcat (stem, endings[i], NULL);
+      scales = zie_weight_file_lookup (file, name);
+    }
+  if (scales == NULL)
+    return TRUE;
+
+  if (!zie_dtype_is_weight (scales->dtype) || zie_dtype_block (scales->dtype) > 1
+      || (n_elements (scales) != 1 && n_elements (scales) != out->rows))
+    {
+      g_autofree char *shape = describe_shape (scales);
+      g_set_error (error, ZIE_ERROR, ZIE_ERROR_FILE_CORRUPT,
+                   "%s: tensor %s is of type %s and shape %s, expected one scale of %s or one for each of its %" G_GINT64_FORMAT " rows",
+                   scales->file, scales->name, scales->dtype_name, shape, info->name, out->rows);
+      return FALSE;
+    }
+  out->n_scales = n_elements (scales);
+  values = g_new (float, (gsize)out->n_scales);
+  g_ptr_array_add (self->copies, values);
+  zie_dtype_to_f32 (scales->dtype, values, scales->data, out->n_scales);
+  out->scales = (const guint8 *)values;
+  return TRUE;
+}
+
+/* OUT = the tensor INFO, [rows, cols], checked. */
+static gboolean
+take (ZieWeights *self, const ZieWeightFile *file, const ZieTensorInfo *info, gint64 rows, gint64 cols, ZieWeight *out, GError **error)
+{
+  if (!check (file, info, rows, cols, error))
+    return FALSE;
+
+  *out = (ZieWeight) { .data = info->data, .dtype = info->dtype, .rows = rows, .cols = cols };
+  if (cols % zie_dtype_block (info->dtype) != 0)
+    {
+      /* blocks that run on over the ends of rows: no row can be read by itself */
+      float *values = g_new (float, (gsize)(rows * cols));
+
+      g_ptr_array_add (self->copies, values);
+      zie_dtype_to_f32 (info->dtype, values, info->data, rows * cols);
+      out->data = (const guint8 *)values;
+      out->dtype = ZIE_DTYPE_F32;
+    }
+  return find_scales (self, file, info, out, error);
 }
 
 gboolean
@@ -134,10 +223,8 @@ zie_weights_bind (ZieWeights *self, const ZieWeightFile *file, const char *const
                    zie_weight_file_get_path (file), names[0]);
       return FALSE;
     }
-  if (!check (info, rows, cols, error))
+  if (!take (self, file, info, rows, cols, out, error))
     return FALSE;
-
-  *out = (ZieWeight) { .data = info->data, .dtype = info->dtype, .rows = rows, .cols = cols };
   add (self, out);
   return TRUE;
 }
@@ -154,10 +241,15 @@ zie_weights_bind_rows (ZieWeights *self, const ZieWeightFile *file, const char *
                    zie_weight_file_get_path (file), name);
       return FALSE;
     }
-  if (!check (info, total, cols, error))
+  if (!take (self, file, info, total, cols, out, error))
     return FALSE;
-
-  *out = (ZieWeight) { .data = info->data + (gsize)from * zie_dtype_row_size (info->dtype, cols), .dtype = info->dtype, .rows = rows, .cols = cols };
+  out->data = zie_weight_row (out, from);
+  out->rows = rows;
+  if (out->n_scales > 1)
+    {
+      out->scales += 4 * (gsize)from;
+      out->n_scales = rows;
+    }
   add (self, out);
   return TRUE;
 }

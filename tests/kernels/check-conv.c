@@ -65,6 +65,9 @@ static const Case cases[] = {
   { 48, 63, 3, 8, 64, NORM, 7, 1, 0, 0, ZIE_DTYPE_F32, CHECK_NORMAL },
   { 64, 65, 3, 3, 65, NORM, 0, 1, 0, 0, BF, CHECK_NORMAL },
   { 32, 16, 3, 6, 5, NORM, 0, 0, 0, 0, ZIE_DTYPE_Q8_0, CHECK_NORMAL },
+  { 32, 21, 3, 6, 5, NORM, 0, 0, 0, 0, ZIE_DTYPE_Q4_0, CHECK_NORMAL },
+  { 256, 19, 3, 4, 5, 0, 0, 0, 0, 0, ZIE_DTYPE_Q5_K, CHECK_NORMAL },
+  { 24, 35, 3, 6, 5, NORM, 0, 0, 0, 0, ZIE_DTYPE_F8_E4M3, CHECK_NORMAL },
 
   { 32, 32, 3, 12, 12, NORM, 0, 0, 0, 0, BF, CHECK_ZEROS },                  /* silu (shift) inside, 0 outside */
   { 32, 32, 3, 12, 12, 0, 0, 0, 0, 0, BF, CHECK_ZEROS },
@@ -133,7 +136,7 @@ run_case (Check *check, guint index)
                   : check_new_output (check, h * w, c->out, c->y_stride),
     .x = check_new_input (check, c->h * c->w, c->in, c->x_stride, c->input),
     .conv = { *check_new_weight (check, c->weight, c->out, taps, 1 / sqrt ((double)taps)),
-              *check_new_weight (check, c->weight == ZIE_DTYPE_Q8_0 ? ZIE_DTYPE_F32 : c->weight, 1, c->out, 1),
+              *check_new_weight (check, zie_dtype_block (c->weight) > 1 ? ZIE_DTYPE_F32 : c->weight, 1, c->out, 1),
               c->in, c->out, c->ksize },
     .args = { .stride = (int)stride, .upsample = scale == 2, .row0 = c->row0 },
   };

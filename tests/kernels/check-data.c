@@ -12,6 +12,7 @@ typedef struct
 {
   guint8 *map;
   gsize map_size;
+  float *scales;             /* of 8-bit floats; owned */
   ZieWeight weight;
 } Weight;
 
@@ -137,6 +138,7 @@ weight_free (gpointer data)
   Weight *self = data;
 
   munmap (self->map, self->map_size);
+  g_free (self->scales);
   g_free (self);
 }
 
@@ -144,18 +146,33 @@ weight_free (gpointer data)
 static void
 store_weight (Check *check, ZieDtype dtype, guint8 *dst, gint64 n, double scale, double mean)
 {
+  /* where the halves of a block stand, from its beginning */
+  static const struct { ZieDtype dtype; int halves[2]; } quantised[] = {
+    { ZIE_DTYPE_Q4_0, { 0, 0 } },     { ZIE_DTYPE_Q4_1, { 0, 2 } },   { ZIE_DTYPE_Q5_0, { 0, 0 } }, { ZIE_DTYPE_Q5_1, { 0, 2 } },
+    { ZIE_DTYPE_Q8_0, { 0, 0 } },     { ZIE_DTYPE_Q2_K, { 80, 82 } }, { ZIE_DTYPE_Q4_K, { 0, 2 } }, { ZIE_DTYPE_Q5_K, { 0, 2 } },
+    { ZIE_DTYPE_Q3_K, { 108, 108 } }, { ZIE_DTYPE_Q6_K, { 208, 208 } },
+  };
+  gsize size = zie_dtype_block_size (dtype);
   guint16 half;
   float v;
 
-  if (dtype == ZIE_DTYPE_Q8_0)
+  for (guint t = 0; t < G_N_ELEMENTS (quantised); t++)
+    if (quantised[t].dtype == dtype)
+      {
+        for (gsize i = 0; i < zie_dtype_row_size (dtype, n); i++)
+          dst[i] = (guint8)check_random (check);
+        for (gint64 block = 0; block < n / zie_dtype_block (dtype); block++)
+          for (int h = 0; h < 2; h++)
+            {
+              half = zie_f32_to_f16 ((float)((mean + scale) / 64 * (1 + (double)(check_random (check) % 100) / 100)));
+              memcpy (dst + (gsize)block * size + quantised[t].halves[h], &half, 2);
+            }
+        return;
+      }
+  if (size == 1)                                    /* 8-bit floats, but no NaN and no infinity */
     {
-      for (gint64 block = 0; block < n / ZIE_Q8_0_BLOCK; block++, dst += ZIE_Q8_0_BLOCK_SIZE)
-        {
-          half = zie_f32_to_f16 ((float)((mean + scale) / 64 * (1 + (double)(check_random (check) % 100) / 100)));
-          memcpy (dst, &half, 2);
-          for (int i = 0; i < ZIE_Q8_0_BLOCK; i++)
-            dst[2 + i] = (guint8)(gint8)CLAMP (lrint (random_normal (check) * 42), -127, 127);
-        }
+      for (gint64 i = 0; i < n; i++)
+        dst[i] = (guint8)check_random (check) & 0xbb;
       return;
     }
 
@@ -185,7 +202,15 @@ check_new_weight (Check *check, ZieDtype dtype, gint64 rows, gint64 cols, double
   if (self->map == MAP_FAILED)
     g_error ("no memory for a weight of %" G_GSIZE_FORMAT " bytes", size);
   data = self->map + readable - gap - size;
-  self->weight = (ZieWeight) { data, dtype, rows, cols };
+  self->weight = (ZieWeight) { .data = data, .dtype = dtype, .rows = rows, .cols = cols };
+  if (dtype == ZIE_DTYPE_F8_E4M3 || dtype == ZIE_DTYPE_F8_E5M2)
+    {
+      self->weight.n_scales = dtype == ZIE_DTYPE_F8_E4M3 ? rows : 1;
+      self->scales = g_new (float, (gsize)self->weight.n_scales);
+      for (gint64 i = 0; i < self->weight.n_scales; i++)
+        self->scales[i] = (float)(scale * (1 + (double)(check_random (check) % 100) / 100));
+      self->weight.scales = (const guint8 *)self->scales;
+    }
   store_weight (check, dtype, data, rows * cols, scale, rows == 1 ? 1 : 0);
   mprotect (self->map, self->map_size, PROT_READ);
   mprotect (self->map + readable, page, PROT_NONE);

@@ -176,7 +176,7 @@ test_good (gconstpointer version)
   g_assert_cmpuint (info->data[0], ==, 0);
 
   info = zie_gguf_get (self, 4);
-  g_assert_cmpint (info->dtype, ==, ZIE_DTYPE_OTHER);
+  g_assert_cmpint (info->dtype, ==, ZIE_DTYPE_Q4_K);
   g_assert_cmpstr (info->dtype_name, ==, "Q4_K");
   g_assert_cmpuint (info->size, ==, 144);
 }

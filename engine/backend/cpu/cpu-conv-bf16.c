@@ -123,7 +123,7 @@ weights_task (gpointer data, gint64 item, guint thread)
   const ZieWeight *w = &self->conv->weight;
   float *row = self->rooms[thread].row;
 
-  self->kernels->expand (w->dtype, row, w->data + zie_dtype_row_size (w->dtype, w->cols) * (gsize)item, w->cols);
+  zie_cpu_expand_row (self->kernels, w, item, row);
   self->kernels->to_bf16 (self->weights + item * w->cols, row, w->cols);
 }
 
@@ -239,7 +239,7 @@ zie_cpu_conv2d_bf16 (ZieOpCtx *ctx, void *scratch, const ZieOpShape *shape, ZieT
        && zie_dnn_get_weights_size (self.product) <= zie_dnn_conv_weights_bound (conv->in, conv->out, conv->ksize);
   if (ok)
     {
-      self.kernels->expand (conv->bias.dtype, self.bias, conv->bias.data, conv->out);
+      zie_cpu_expand_row (self.kernels, &conv->bias, 0, self.bias);
       zie_cpu_run (ctx, conv->out, weights_task, &self);
       zie_cpu_run (ctx, blocks (conv->out, PACK_OUTPUTS), pack_task, &self);
       if (g_atomic_int_get (&self.packing_failed) && !zie_op_cancelled (ctx)

@@ -161,16 +161,15 @@ pack_task (gpointer data, gint64 item, guint thread)
   const Conv *self = data;
   const ZieWeight *w = &self->conv->weight;
   gint64 nr = self->kernels->nr, size = self->split.n_phases * self->split.n_taps * self->conv->in * nr;
-  gsize row_size = zie_dtype_row_size (w->dtype, w->cols);
-  const guint8 *rows = w->data + row_size * (gsize)(item * nr);
-  gint64 n_rows = MIN (nr, w->rows - item * nr), n_taps = (gint64)self->conv->ksize * self->conv->ksize;
+  ZieCpuRows rows = zie_cpu_weight_rows (w, item * nr, MIN (nr, w->rows - item * nr));
+  gint64 n_taps = (gint64)self->conv->ksize * self->conv->ksize;
   float *dst = self->weights + item * size;
 
   if (self->split.n_phases == 1)
-    self->kernels->pack (dst, rows, w->dtype, row_size, n_rows, 0, w->cols, n_taps, self->round_bf16);
+    self->kernels->pack (dst, &rows, 0, w->cols, n_taps, self->round_bf16);
   else
     {
-      self->kernels->pack (self->room[thread], rows, w->dtype, row_size, n_rows, 0, w->cols, n_taps, self->round_bf16);
+      self->kernels->pack (self->room[thread], &rows, 0, w->cols, n_taps, self->round_bf16);
       sum_phases (self, dst, self->room[thread]);
     }
 }
@@ -185,7 +184,7 @@ pack_few (const Conv *self)
     {
       float *row = self->room[0], *dst = self->weights + o * w->cols;
 
-      self->kernels->expand (w->dtype, row, w->data + zie_dtype_row_size (w->dtype, w->cols) * (gsize)o, w->cols);
+      zie_cpu_expand_row (self->kernels, w, o, row);
       if (self->round_bf16)
         self->kernels->round_bf16 (row, row, w->cols);
       for (gint64 i = 0; i < n_in; i++)
@@ -292,7 +291,7 @@ conv_f32 (Conv *self, void *scratch, const ZieOpShape *shape)
 
   carve (ctx, self, scratch, shape);
   memset (self->bias, 0, (gsize)(self->split.n_panels * self->kernels->nr) * sizeof (float));
-  self->kernels->expand (self->conv->bias.dtype, self->bias, self->conv->bias.data, self->conv->out);
+  zie_cpu_expand_row (self->kernels, &self->conv->bias, 0, self->bias);
 
   if (self->split.few_out)
     pack_few (self);

@@ -7,6 +7,9 @@
 
 #include "cpu-vec.h"
 
+#define ZIE_DEQUANT_HALF(p) vf_f16_one (p)
+#include "zie-dequant.h"
+
 #define W VF_WIDTH
 #define NR (2 * W)
 
@@ -196,13 +199,19 @@ load_q8_0 (const guint8 *row, gint64 k)
   return vf_mul (vf_set1 (vf_f16_one (block)), vf_load_i8 (block + 2 + k % ZIE_Q8_0_BLOCK));
 }
 
+VF_INLINE gint64
+element_size (ZieDtype dtype)
+{
+  return dtype == ZIE_DTYPE_F32 ? 4 : dtype == ZIE_DTYPE_F8_E4M3 || dtype == ZIE_DTYPE_F8_E5M2 ? 1 : 2;
+}
+
 /* Elements [k, k + W) of a row. */
 VF_INLINE vf
 load_row (ZieDtype dtype, const guint8 *row, gint64 k)
 {
   if (dtype == ZIE_DTYPE_Q8_0)
     return load_q8_0 (row, k);
-  return vf_load_dtype (dtype, row + k * (dtype == ZIE_DTYPE_F32 ? 4 : 2));
+  return vf_load_dtype (dtype, row + k * element_size (dtype));
 }
 
 /* Elements [k, k + n), n < W, of a row, which ends there; never of a block type. */
@@ -210,7 +219,7 @@ VF_INLINE vf
 load_row_end (ZieDtype dtype, const guint8 *row, gint64 k, gint64 n)
 {
   float part[W] = { 0 };
-  zie_dtype_to_f32 (dtype, part, row + k * (dtype == ZIE_DTYPE_F32 ? 4 : 2), n);
+  zie_dtype_to_f32 (dtype, part, row + k * element_size (dtype), n);
   return vf_load (part);
 }
 
@@ -242,17 +251,39 @@ expand (ZieDtype dtype, float *dst, const guint8 *p, gint64 n)
     case ZIE_DTYPE_Q8_0:
       expand_dtype (ZIE_DTYPE_Q8_0, dst, p, n);
       break;
+    case ZIE_DTYPE_F8_E4M3:
+      expand_dtype (ZIE_DTYPE_F8_E4M3, dst, p, n);
+      break;
+    case ZIE_DTYPE_F8_E5M2:
+      expand_dtype (ZIE_DTYPE_F8_E5M2, dst, p, n);
+      break;
     default:
-      zie_dtype_to_f32 (dtype, dst, p, n);
+      if (!zie_dequant (dtype, dst, p, n))
+        g_assert_not_reached ();
     }
+}
+
+VF_INLINE float
+row_scale (const ZieCpuRows *rows, gint64 i)
+{
+  float scale = 1.0f;
+  if (rows->scales != NULL)
+    memcpy (&scale, rows->scales + rows->scale_step * (gsize)i, 4);
+  return scale;
+}
+
+/* Line K of a packed panel. */
+VF_INLINE float *
+packed_line (float *dst, gint64 k, gint64 taps, gint64 n_in)
+{
+  return dst + (taps == 1 ? k : k % taps * n_in + k / taps) * NR;
 }
 
 /* Bytes to fetch ahead in each row: 32 rows at once are more streams than processors follow by themselves. */
 #define AHEAD 256
 
 VF_INLINE void
-pack_dtype (ZieDtype dtype, float *dst, const guint8 *w, gsize row_size, gint64 n_rows, gint64 k0, gint64 n_k, gint64 taps,
-            gboolean round)
+pack_dtype (ZieDtype dtype, float *dst, const ZieCpuRows *rows, gint64 k0, gint64 n_k, gint64 taps, gboolean round)
 {
   gint64 n_in = n_k / taps;
 
@@ -266,50 +297,91 @@ pack_dtype (ZieDtype dtype, float *dst, const guint8 *w, gsize row_size, gint64 
 
           for (gint64 i = 0; i < W; i++)
             {
-              const guint8 *row = w + row_size * (gsize)(j + i);
+              const guint8 *row = rows->data + rows->row_size * (gsize)(j + i);
 
-              __builtin_prefetch (row + (k0 + k) * (dtype == ZIE_DTYPE_F32 ? 4 : dtype == ZIE_DTYPE_Q8_0 ? 1 : 2) + AHEAD);
-              if (j + i >= n_rows)
+              __builtin_prefetch (row + (k0 + k) * (dtype == ZIE_DTYPE_Q8_0 ? 1 : element_size (dtype)) + AHEAD);
+              if (j + i >= rows->n_rows)
                 r[i] = vf_zero ();
               else if (n == W)
                 r[i] = load_row (dtype, row, k0 + k);
               else
                 r[i] = load_row_end (dtype, row, k0 + k, n);
+              if (j + i < rows->n_rows && rows->scales != NULL)
+                r[i] = vf_mul (r[i], vf_set1 (row_scale (rows, j + i)));
             }
           vf_transpose (r);
           if (round)
             for (gint64 i = 0; i < W; i++)
               r[i] = vf_round_bf16 (r[i]);
-          if (taps == 1)
-            for (gint64 i = 0; i < n; i++)
-              vf_store (dst + (k + i) * NR + j, r[i]);
-          else
-            for (gint64 i = 0; i < n; i++)
-              vf_store (dst + ((k + i) % taps * n_in + (k + i) / taps) * NR + j, r[i]);
+          for (gint64 i = 0; i < n; i++)
+            vf_store (packed_line (dst, k + i, taps, n_in) + j, r[i]);
         }
     }
 }
 
+/* Rows of blocks too large for a vector: expanded a stretch at a time, then transposed. */
 static void
-pack (float *dst, const guint8 *w, ZieDtype dtype, gsize row_size, gint64 n_rows, gint64 k0, gint64 n_k, gint64 taps,
-      gboolean round)
+pack_blocks (float *dst, const ZieCpuRows *rows, gint64 k0, gint64 n_k, gint64 taps, gboolean round)
 {
-  switch (dtype)
+  enum { STRETCH = ZIE_DTYPE_MAX_BLOCK, STRIDE = STRETCH + 16 };
+  float part[NR * STRIDE];
+  gint64 n_in = n_k / taps;
+
+  for (gint64 k = 0; k < n_k; k += STRETCH)
+    {
+      gint64 n = MIN (STRETCH, n_k - k);
+
+      for (gint64 i = 0; i < rows->n_rows; i++)
+        {
+          vf scale = vf_set1 (row_scale (rows, i));
+          float *row = part + i * STRIDE;
+
+          expand (rows->dtype, row, rows->data + rows->row_size * (gsize)i + zie_dtype_row_size (rows->dtype, k0 + k), n);
+          for (gint64 l = 0; l < n; l += W)
+            {
+              vf v = vf_mul (vf_load (row + l), scale);
+              vf_store (row + l, round ? vf_round_bf16 (v) : v);
+            }
+        }
+      for (gint64 l = 0; l < n; l += W)
+        for (gint64 j = 0; j < NR; j += W)
+          {
+            vf r[W];
+
+            for (gint64 i = 0; i < W; i++)
+              r[i] = j + i < rows->n_rows ? vf_load (part + (j + i) * STRIDE + l) : vf_zero ();
+            vf_transpose (r);
+            for (gint64 i = 0; i < W; i++)
+              vf_store (packed_line (dst, k + l + i, taps, n_in) + j, r[i]);
+          }
+    }
+}
+
+static void
+pack (float *dst, const ZieCpuRows *rows, gint64 k0, gint64 n_k, gint64 taps, gboolean round)
+{
+  switch (rows->dtype)
     {
     case ZIE_DTYPE_F32:
-      pack_dtype (ZIE_DTYPE_F32, dst, w, row_size, n_rows, k0, n_k, taps, round);
+      pack_dtype (ZIE_DTYPE_F32, dst, rows, k0, n_k, taps, round);
       break;
     case ZIE_DTYPE_BF16:
-      pack_dtype (ZIE_DTYPE_BF16, dst, w, row_size, n_rows, k0, n_k, taps, FALSE);
+      pack_dtype (ZIE_DTYPE_BF16, dst, rows, k0, n_k, taps, round && rows->scales != NULL);
       break;
     case ZIE_DTYPE_F16:
-      pack_dtype (ZIE_DTYPE_F16, dst, w, row_size, n_rows, k0, n_k, taps, round);
+      pack_dtype (ZIE_DTYPE_F16, dst, rows, k0, n_k, taps, round);
       break;
     case ZIE_DTYPE_Q8_0:
-      pack_dtype (ZIE_DTYPE_Q8_0, dst, w, row_size, n_rows, k0, n_k, taps, round);
+      pack_dtype (ZIE_DTYPE_Q8_0, dst, rows, k0, n_k, taps, round);
+      break;
+    case ZIE_DTYPE_F8_E4M3:
+      pack_dtype (ZIE_DTYPE_F8_E4M3, dst, rows, k0, n_k, taps, round);
+      break;
+    case ZIE_DTYPE_F8_E5M2:
+      pack_dtype (ZIE_DTYPE_F8_E5M2, dst, rows, k0, n_k, taps, round);
       break;
     default:
-      g_assert_not_reached ();
+      pack_blocks (dst, rows, k0, n_k, taps, round);
     }
 }
 

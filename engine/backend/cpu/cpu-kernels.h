@@ -29,6 +29,17 @@ typedef struct
   gboolean accumulate;
 } ZieCpuTile;
 
+/* Rows of a stored weight. */
+typedef struct
+{
+  const guint8 *data;         /* of the first, unaligned */
+  ZieDtype dtype;
+  gsize row_size;
+  gint64 n_rows;
+  const guint8 *scales;       /* F32, unaligned, or NULL: of the first row, and SCALE_STEP bytes on of each further one */
+  gsize scale_step;
+} ZieCpuRows;
+
 /* One block of keys of the streaming softmax. */
 typedef struct
 {
@@ -59,10 +70,9 @@ typedef struct
 
   /* N elements to f32, P unaligned; whole blocks. */
   void (*expand) (ZieDtype dtype, float *dst, const guint8 *p, gint64 n);
-  /* The transpose of elements [k0, k0 + n_k) of N_ROWS <= nr rows, to dst[n_k][nr]; missing rows are 0.  TAPS > 1: element
-   * i * taps + t of a row goes to line t * (n_k / taps) + i, and k0 is 0.  k0 is a multiple of 32. */
-  void (*pack) (float *dst, const guint8 *w, ZieDtype dtype, gsize row_size, gint64 n_rows, gint64 k0, gint64 n_k, gint64 taps,
-                gboolean round_bf16);
+  /* The transpose of elements [k0, k0 + n_k) of n_rows <= nr rows, to dst[n_k][nr]; missing rows are 0.  TAPS > 1: element
+   * i * taps + t of a row goes to line t * (n_k / taps) + i, and k0 is 0.  k0 is a multiple of 32 and of the type's block. */
+  void (*pack) (float *dst, const ZieCpuRows *rows, gint64 k0, gint64 n_k, gint64 taps, gboolean round_bf16);
   void (*round_bf16) (float *dst, const float *src, gint64 n);
   void (*to_bf16) (guint16 *dst, const float *src, gint64 n);
   /* The transpose of n rows of k floats, n <= nr, to dst[k][nr]; the other way: k rows of n floats to dst[k][nr]. */

@@ -121,10 +121,10 @@ round_task (gpointer data, gint64 item, guint thread)
 static const guint16 *
 get_weights (const Linear *self, const Room *room, gint64 column, gint64 n)
 {
-  const guint8 *rows = self->w->data + self->w_row_size * (gsize)column;
+  const guint8 *rows = zie_weight_row (self->w, column);
   gint64 k = self->w->cols;
 
-  if (self->w->dtype == ZIE_DTYPE_BF16)
+  if (self->w->dtype == ZIE_DTYPE_BF16 && self->w->scales == NULL)
     {
       if ((gsize)rows % sizeof (guint16) == 0)
         return (const void *)rows;
@@ -133,7 +133,7 @@ get_weights (const Linear *self, const Room *room, gint64 column, gint64 n)
   else
     for (gint64 i = 0; i < n; i++)
       {
-        self->kernels->expand (self->w->dtype, room->row, rows + self->w_row_size * (gsize)i, k);
+        zie_cpu_expand_row (self->kernels, self->w, column + i, room->row);
         self->kernels->to_bf16 (room->weights + i * k, room->row, k);
       }
   return room->weights;
@@ -192,7 +192,7 @@ zie_cpu_linear_bf16 (ZieOpCtx *ctx, void *scratch, ZieTensor *y, const ZieTensor
   self.w_row_size = zie_dtype_row_size (w->dtype, w->cols);
   carve (ctx, &self, scratch, x->rows, w->rows, x->cols);
   if (b != NULL)
-    self.kernels->expand (b->dtype, (float *)self.bias, b->data, b->cols);
+    zie_cpu_expand_row (self.kernels, b, 0, (float *)self.bias);
   else
     self.bias = NULL;
 

@@ -32,7 +32,6 @@ typedef struct
   ZieTensor *y;
   const ZieTensor *x;
   const ZieWeight *w;
-  gsize w_row_size;
   Split split;
   gboolean round_bf16;
   float *bias;                        /* [n], padded to whole panels; or NULL */
@@ -46,10 +45,11 @@ blocks (gint64 n, gint64 block)
 }
 
 static Split
-split_linear (const ZieOpCtx *ctx, gint64 m, gint64 n, gint64 k)
+split_linear (const ZieOpCtx *ctx, gint64 m, gint64 n, gint64 k, ZieDtype weight)
 {
   const ZieCpuKernels *kernels = zie_cpu_get_kernels ();
   gint64 wanted = 4 * (gint64)zie_cpu_n_threads (ctx);
+  gint64 unit = MAX (zie_dtype_block (weight), 32);
   Split s;
 
   s.n_row_blocks = blocks (m, ROWS_MAX);
@@ -61,15 +61,15 @@ split_linear (const ZieOpCtx *ctx, gint64 m, gint64 n, gint64 k)
     s.n_row_blocks++;
   s.rows = blocks (m, s.n_row_blocks);
   s.n_row_blocks = blocks (m, s.rows);
-  s.stretch = blocks (blocks (k, blocks (k, STRETCH_MAX)), 32) * 32;
+  s.stretch = blocks (blocks (k, blocks (k, STRETCH_MAX)), unit) * unit;
   s.strip_stride = zie_cpu_padded_stride (s.stretch);
   return s;
 }
 
 static gsize
-carve (const ZieOpCtx *ctx, Linear *self, guint8 *base, gint64 m, gint64 n, gint64 k)
+carve (const ZieOpCtx *ctx, Linear *self, guint8 *base, gint64 m, gint64 n, gint64 k, ZieDtype weight)
 {
-  Split s = split_linear (ctx, m, n, k);
+  Split s = split_linear (ctx, m, n, k, weight);
   ZieCpuCarve c = { base, 0 };
   guint n_threads = zie_cpu_n_threads (ctx);
   float **packed = zie_cpu_carve (&c, n_threads * sizeof (float *)), **strip = zie_cpu_carve (&c, n_threads * sizeof (float *));
@@ -108,7 +108,7 @@ use_bf16 (const ZieOpCtx *ctx, const ZieOpShape *shape)
 gsize
 zie_cpu_linear_scratch (const ZieOpCtx *ctx, const ZieOpShape *shape)
 {
-  gsize size = carve (ctx, NULL, NULL, shape->m, shape->n, shape->k);
+  gsize size = carve (ctx, NULL, NULL, shape->m, shape->n, shape->k, shape->weight);
 
   return use_bf16 (ctx, shape) ? MAX (size, zie_cpu_linear_bf16_scratch (ctx, shape)) : size;
 }
@@ -141,12 +141,14 @@ linear_task (gpointer data, gint64 item, guint thread)
 
       for (gint64 j = 0; j < n_columns; j += nr)
         {
+          ZieCpuRows rows;
+
           tile.n = MIN (nr, n_columns - j);
           tile.b = packed;
           tile.c = zie_cpu_row (self->y, row) + column + j;
           tile.bias = self->bias != NULL && k0 == 0 ? self->bias + column + j : NULL;
-          kernels->pack (packed, self->w->data + self->w_row_size * (gsize)(column + j), self->w->dtype, self->w_row_size,
-                         tile.n, k0, n_k, 1, self->round_bf16);
+          rows = zie_cpu_weight_rows (self->w, column + j, tile.n);
+          kernels->pack (packed, &rows, k0, n_k, 1, self->round_bf16);
           kernels->tile (&tile);
         }
     }
@@ -169,7 +171,7 @@ few_rows_task (gpointer data, gint64 item, guint thread)
 
       for (gint64 j = 0; j < n; j++)
         {
-          kernels->expand (self->w->dtype, rows + j * k, self->w->data + self->w_row_size * (gsize)(column + j), k);
+          zie_cpu_expand_row (kernels, self->w, column + j, rows + j * k);
           if (self->round_bf16)
             kernels->round_bf16 (rows + j * k, rows + j * k, k);
         }
@@ -195,9 +197,9 @@ linear_f32 (Linear *self, void *scratch, const ZieWeight *b)
 {
   ZieOpCtx *ctx = self->ctx;
 
-  carve (ctx, self, scratch, self->x->rows, self->w->rows, self->x->cols);
+  carve (ctx, self, scratch, self->x->rows, self->w->rows, self->x->cols, self->w->dtype);
   if (b != NULL)
-    self->kernels->expand (b->dtype, self->bias, b->data, b->cols);
+    zie_cpu_expand_row (self->kernels, b, 0, self->bias);
   else
     self->bias = NULL;
 
@@ -215,7 +217,6 @@ zie_cpu_linear (ZieOpCtx *ctx, ZieTensor *y, const ZieTensor *x, const ZieWeight
   void *scratch = zie_op_scratch (ctx, &shape);
   Linear self = { .ctx = ctx, .kernels = zie_cpu_get_kernels (), .y = y, .x = x, .w = w };
 
-  self.w_row_size = zie_dtype_row_size (w->dtype, w->cols);
   self.round_bf16 = ctx->compute == ZIE_COMPUTE_BF16;
   if (!use_bf16 (ctx, &shape) || !zie_cpu_linear_bf16 (ctx, scratch, y, x, w, b))
     linear_f32 (&self, scratch, b);

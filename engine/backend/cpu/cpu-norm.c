@@ -65,8 +65,8 @@ zie_cpu_group_norm (ZieOpCtx *ctx, ZieTensor *scale, ZieTensor *shift, const Zie
   float *scales = zie_tensor_f32 (scale), *shifts = zie_tensor_f32 (shift);
 
   carve (&self, zie_op_scratch (ctx, &shape), x->rows, channels);
-  self.kernels->expand (gamma->dtype, self.gamma, gamma->data, channels);
-  self.kernels->expand (beta->dtype, self.beta, beta->data, channels);
+  zie_cpu_expand_row (self.kernels, gamma, 0, self.gamma);
+  zie_cpu_expand_row (self.kernels, beta, 0, self.beta);
   zie_cpu_run (ctx, self.n_chunks, sum_task, &self);
 
   for (gint64 g = 0; g < groups; g++)

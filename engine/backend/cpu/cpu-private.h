@@ -44,6 +44,25 @@ zie_cpu_row (const ZieTensor *t, gint64 row)
   return (float *)(void *)t->data + row * t->stride;
 }
 
+/* Rows [ROW, ROW + N_ROWS) of W as the kernels take them. */
+static inline ZieCpuRows
+zie_cpu_weight_rows (const ZieWeight *w, gint64 row, gint64 n_rows)
+{
+  gsize step = w->n_scales > 1 ? 4 : 0;
+
+  return (ZieCpuRows) { .data = zie_weight_row (w, row), .dtype = w->dtype, .row_size = zie_dtype_row_size (w->dtype, w->cols),
+                        .n_rows = n_rows, .scales = w->scales == NULL ? NULL : w->scales + step * (gsize)row, .scale_step = step };
+}
+
+/* The whole of ROW of W, to DST. */
+static inline void
+zie_cpu_expand_row (const ZieCpuKernels *kernels, const ZieWeight *w, gint64 row, float *dst)
+{
+  kernels->expand (w->dtype, dst, zie_weight_row (w, row), w->cols);
+  if (w->scales != NULL)
+    kernels->scale (dst, dst, zie_weight_scale (w, row), w->cols);
+}
+
 /* Rows whose distance is a multiple of 2 KiB fall into the same few sets of the first cache and throw each other out. */
 static inline gboolean
 zie_cpu_stride_collides (gint64 stride)

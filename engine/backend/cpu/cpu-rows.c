@@ -57,7 +57,7 @@ run_rows (ZieOpCtx *ctx, Rows *self, const ZieOpShape *shape, const ZieWeight *w
   self->rows_per_task = CLAMP (TASK_ELEMENTS / MAX (self->y->cols, 1), 1, MAX (self->y->rows, 1));
   if (w != NULL)
     {
-      self->kernels->expand (w->dtype, scratch, w->data, w->cols);
+      zie_cpu_expand_row (self->kernels, w, 0, scratch);
       self->w = scratch;
     }
   zie_cpu_run (ctx, (self->y->rows + self->rows_per_task - 1) / self->rows_per_task, rows_task, self);

@@ -69,6 +69,24 @@ vf_load_i8 (const guint8 *p)
   return _mm512_cvtepi32_ps (_mm512_cvtepi8_epi32 (_mm_loadu_si128 ((const void *)p)));
 }
 
+/* 8-bit floats, by way of halves; e4m3's exponent counts from eight powers of two lower, and its NaN is a number there. */
+VF_INLINE vf
+vf_load_f8_e5m2 (const guint8 *p)
+{
+  return _mm512_cvtph_ps (_mm256_slli_epi16 (_mm256_cvtepu8_epi16 (_mm_loadu_si128 ((const void *)p)), 8));
+}
+
+VF_INLINE vf
+vf_load_f8_e4m3 (const guint8 *p)
+{
+  __m256i u = _mm256_cvtepi8_epi16 (_mm_loadu_si128 ((const void *)p)), magnitude = _mm256_and_si256 (u, _mm256_set1_epi16 (0x7f));
+  __m256i nan = _mm256_cmpeq_epi16 (magnitude, _mm256_set1_epi16 (0x7f));
+  __m256i half = _mm256_or_si256 (_mm256_and_si256 (u, _mm256_set1_epi16 ((short)0x8000)), _mm256_slli_epi16 (magnitude, 7));
+
+  half = _mm256_or_si256 (half, _mm256_and_si256 (nan, _mm256_set1_epi16 (0x7fff)));
+  return _mm512_mul_ps (_mm512_cvtph_ps (half), _mm512_set1_ps (256.0f));
+}
+
 /* Nearest bf16, ties to even, still as f32. */
 VF_INLINE vf
 vf_round_bf16 (vf v)
@@ -229,6 +247,24 @@ vf_load_i8 (const guint8 *p)
   return _mm256_cvtepi32_ps (_mm256_cvtepi8_epi32 (_mm_loadl_epi64 ((const void *)p)));
 }
 
+/* 8-bit floats, by way of halves; e4m3's exponent counts from eight powers of two lower, and its NaN is a number there. */
+VF_INLINE vf
+vf_load_f8_e5m2 (const guint8 *p)
+{
+  return _mm256_cvtph_ps (_mm_slli_epi16 (_mm_cvtepu8_epi16 (_mm_loadl_epi64 ((const void *)p)), 8));
+}
+
+VF_INLINE vf
+vf_load_f8_e4m3 (const guint8 *p)
+{
+  __m128i u = _mm_cvtepi8_epi16 (_mm_loadl_epi64 ((const void *)p)), magnitude = _mm_and_si128 (u, _mm_set1_epi16 (0x7f));
+  __m128i nan = _mm_cmpeq_epi16 (magnitude, _mm_set1_epi16 (0x7f));
+  __m128i half = _mm_or_si128 (_mm_and_si128 (u, _mm_set1_epi16 ((short)0x8000)), _mm_slli_epi16 (magnitude, 7));
+
+  half = _mm_or_si128 (half, _mm_and_si128 (nan, _mm_set1_epi16 (0x7fff)));
+  return _mm256_mul_ps (_mm256_cvtph_ps (half), _mm256_set1_ps (256.0f));
+}
+
 VF_INLINE vf
 vf_round_bf16 (vf v)
 {
@@ -355,6 +391,8 @@ VF_INLINE vf vf_load_bf16 (const guint8 *p) { VF_EACH (zie_bf16_to_f32 (vf_read_
 VF_INLINE vf vf_load_f16 (const guint8 *p) { VF_EACH (zie_f16_to_f32 (vf_read_u16 (p + 2 * i))); }
 VF_INLINE float vf_f16_one (const guint8 *p) { return zie_f16_to_f32 (vf_read_u16 (p)); }
 VF_INLINE vf vf_load_i8 (const guint8 *p) { VF_EACH ((float)(gint8)p[i]); }
+VF_INLINE vf vf_load_f8_e5m2 (const guint8 *p) { VF_EACH (zie_f16_to_f32 ((guint16)(p[i] << 8))); }
+VF_INLINE vf vf_load_f8_e4m3 (const guint8 *p) { VF_EACH (zie_f8_e4m3_to_f32 (p[i])); }
 VF_INLINE vf vf_round_bf16 (vf v) { VF_EACH (zie_bf16_to_f32 (zie_f32_to_bf16 (v.v[i]))); }
 VF_INLINE void
 vf_store_bf16 (guint16 *p, vf v)
@@ -440,5 +478,9 @@ vf_load_dtype (ZieDtype dtype, const guint8 *p)
       memcpy (f, p, sizeof f);
       return vf_load (f);
     }
+  if (dtype == ZIE_DTYPE_F8_E4M3)
+    return vf_load_f8_e4m3 (p);
+  if (dtype == ZIE_DTYPE_F8_E5M2)
+    return vf_load_f8_e5m2 (p);
   return dtype == ZIE_DTYPE_BF16 ? vf_load_bf16 (p) : vf_load_f16 (p);
 }

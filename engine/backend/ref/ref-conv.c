@@ -87,7 +87,7 @@ ref_conv2d (ZieOpCtx *ctx, ZieTensor *y, const ZieTensor *x, const ZieConv *conv
   Conv self = { ctx, y, x, conv, args, weights, weights + w->rows * w->cols };
 
   for (gint64 out = 0; out < w->rows; out++)
-    zie_dtype_to_f32 (w->dtype, weights + out * w->cols, ref_weight_row (w, out), w->cols);
+    zie_weight_row_to_f32 (w, out, weights + out * w->cols);
   for (gint64 i = 0; i < w->rows * w->cols; i++)
     weights[i] = ref_operand (ctx, weights[i]);
 

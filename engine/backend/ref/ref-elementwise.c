@@ -63,7 +63,7 @@ ref_fill_rows (ZieOpCtx *ctx, ZieTensor *y, const ZieWeight *row)
 {
   zie_op_shape_fill_rows (y, row);
   for (gint64 r = 0; r < y->rows && !zie_op_cancelled (ctx); r++)
-    zie_dtype_to_f32 (row->dtype, ref_row (y, r), row->data, row->cols);
+    zie_weight_row_to_f32 (row, 0, ref_row (y, r));
 }
 
 void
@@ -73,6 +73,6 @@ ref_gather (ZieOpCtx *ctx, ZieTensor *y, const ZieWeight *table, const gint32 *i
   for (gint64 r = 0; r < y->rows && !zie_op_cancelled (ctx); r++)
     {
       g_assert (ids[r] >= 0 && ids[r] < table->rows);
-      zie_dtype_to_f32 (table->dtype, ref_row (y, r), ref_weight_row (table, ids[r]), table->cols);
+      zie_weight_row_to_f32 (table, ids[r], ref_row (y, r));
     }
 }

@@ -27,7 +27,7 @@ linear_column (gpointer data, gint64 out, guint thread)
   float *row = self->rows + thread * n_in;
   double bias = self->b ? ref_weight_at (self->b, out) : 0;
 
-  zie_dtype_to_f32 (self->w->dtype, row, ref_weight_row (self->w, out), n_in);
+  zie_weight_row_to_f32 (self->w, out, row);
   for (gint64 i = 0; i < n_in; i++)
     row[i] = ref_operand (self->ctx, row[i]);
 

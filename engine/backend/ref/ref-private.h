@@ -14,21 +14,15 @@ ref_row (const ZieTensor *t, gint64 row)
   return zie_tensor_f32 (t) + row * t->stride;
 }
 
-static inline const guint8 *
-ref_weight_row (const ZieWeight *w, gint64 row)
-{
-  return w->data + (gsize)row * zie_dtype_row_size (w->dtype, w->cols);
-}
-
 /* One element of a vector. */
 static inline float
 ref_weight_at (const ZieWeight *w, gint64 col)
 {
-  gint64 block = w->dtype == ZIE_DTYPE_Q8_0 ? ZIE_Q8_0_BLOCK : 1;
-  float values[ZIE_Q8_0_BLOCK];
+  gint64 block = zie_dtype_block (w->dtype);
+  float values[ZIE_DTYPE_MAX_BLOCK];
 
   zie_dtype_to_f32 (w->dtype, values, w->data + zie_dtype_row_size (w->dtype, col / block * block), block);
-  return values[col % block];
+  return values[col % block] * zie_weight_scale (w, 0);
 }
 
 /* A factor of a product as CTX wants it. */
