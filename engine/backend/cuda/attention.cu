@@ -44,9 +44,8 @@ static const MmaShape mma_shapes[N_MMA_SHAPES] = {
   MMA_SHAPE ("mma-64x32-2", 4, 1, 32, 2, 2),       /* 48 KiB, for few rows */
 };
 
-extern const char *const zie_cuda_attention_variants[] = {
-  "hopper", "hopper-1", "hopper-2", "hopper-3", "hopper-4", "hopper-5", "mma", "mma-128x64-2", "mma-128x64-1", "mma-128x32-1",
-  "mma-64x32-2", NULL,
+const char *const zie_cuda_attention_mma_variants[] = {
+  "mma-128x64-2", "mma-128x64-1", "mma-128x32-1", "mma-64x32-2", NULL,
 };
 
 static const MmaShape *
@@ -87,13 +86,7 @@ zie_cuda_attention_variant (const CudaCard *card, CudaStream stream, const CudaA
   if (!is_valid (a))
     return (int)cudaErrorInvalidValue;
   if (!strncmp (name, "hopper", 6))
-    {
-      int variant = name[6] == '-' ? atoi (name + 7) : 0;
-
-      if (!zie_cuda_attention_hopper_serves (card, a))
-        return (int)cudaErrorNotSupported;
-      return zie_cuda_attention_hopper (card, stream, a, variant);
-    }
+    return zie_cuda_attention_hopper_serves (card, a) ? zie_cuda_attention_hopper (card, stream, a, name) : (int)cudaErrorNotSupported;
   if (!strcmp (name, "mma"))
     return run_mma (card, stream, a, choose_shape (card, a));
   for (int i = 0; i < N_MMA_SHAPES; i++)

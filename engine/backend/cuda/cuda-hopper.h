@@ -266,6 +266,16 @@ wgmma_wait (void)
   asm volatile ("wgmma.wait_group.sync.aligned %0;" ::"n"(PENDING) : "memory");
 }
 
+/* After the wait, before the accumulators are used: keeps the compiler from moving their uses ahead of the wait. */
+template <int N>
+DEVICE void
+wgmma_fence_registers (float (&d)[N])
+{
+#pragma unroll
+  for (int i = 0; i < N; i++)
+    asm volatile ("" : "+f"(d[i])::"memory");
+}
+
 /* Sixteen registers at a time: their places in the instruction, and the operands that fill them. */
 #define WGMMA_D0 "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15"
 #define WGMMA_D1 "%16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31"
@@ -275,6 +285,7 @@ wgmma_wait (void)
 #define WGMMA_D5 "%80, %81, %82, %83, %84, %85, %86, %87, %88, %89, %90, %91, %92, %93, %94, %95"
 #define WGMMA_D6 "%96, %97, %98, %99, %100, %101, %102, %103, %104, %105, %106, %107, %108, %109, %110, %111"
 #define WGMMA_D7 "%112, %113, %114, %115, %116, %117, %118, %119, %120, %121, %122, %123, %124, %125, %126, %127"
+#define WGMMA_D2_HALF "%32, %33, %34, %35, %36, %37, %38, %39"
 #define WGMMA_D5_HALF "%80, %81, %82, %83, %84, %85, %86, %87"
 #define WGMMA_F8(i) \
   "+f"(d[i]), "+f"(d[i + 1]), "+f"(d[i + 2]), "+f"(d[i + 3]), "+f"(d[i + 4]), "+f"(d[i + 5]), "+f"(d[i + 6]), "+f"(d[i + 7])
@@ -312,6 +323,7 @@ struct Wgmma;
 
 WGMMA_DEFINE (32, 16, 17, 18, 19, 20, 21, 22, WGMMA_D0, WGMMA_F16 (0));
 WGMMA_DEFINE (64, 32, 33, 34, 35, 36, 37, 38, WGMMA_D0 ", " WGMMA_D1, WGMMA_F32 (0));
+WGMMA_DEFINE (80, 40, 41, 42, 43, 44, 45, 46, WGMMA_D0 ", " WGMMA_D1 ", " WGMMA_D2_HALF, WGMMA_F32 (0), WGMMA_F8 (32));
 WGMMA_DEFINE (96, 48, 49, 50, 51, 52, 53, 54, WGMMA_D0 ", " WGMMA_D1 ", " WGMMA_D2, WGMMA_F32 (0), WGMMA_F16 (32));
 WGMMA_DEFINE (128, 64, 65, 66, 67, 68, 69, 70, WGMMA_D0 ", " WGMMA_D1 ", " WGMMA_D2 ", " WGMMA_D3, WGMMA_F64 (0));
 WGMMA_DEFINE (160, 80, 81, 82, 83, 84, 85, 86, WGMMA_D0 ", " WGMMA_D1 ", " WGMMA_D2 ", " WGMMA_D3 ", " WGMMA_D4,

@@ -3,6 +3,7 @@
 
 #include <glib.h>
 
+#include "attention-pieces.cuh"
 #include "attention.cu"
 
 /* The portable kernel, through its launcher, against fp64.  Relative L2 error allowed: 3e-3.  Probabilities and the output are
@@ -11,7 +12,7 @@
 
 /* Not on the CPU. */
 extern "C" int zie_cuda_attention_hopper_serves (const CudaCard *, const CudaAttention *) { return 0; }
-extern "C" int zie_cuda_attention_hopper (const CudaCard *, CudaStream, const CudaAttention *, int) { return cudaErrorNotSupported; }
+extern "C" int zie_cuda_attention_hopper (const CudaCard *, CudaStream, const CudaAttention *, const char *) { return cudaErrorNotSupported; }
 
 typedef struct
 {
@@ -146,6 +147,42 @@ test_refusals (void)
   g_assert_cmpint (zie_cuda_attention_variant (&card, NULL, &a, "none"), ==, cudaErrorInvalidValue);
 }
 
+/* Every row of every head belongs to exactly one piece, and no worker has more to do than an even division of halves asks. */
+static void
+test_pieces (void)
+{
+  static const int heads[] = { 1, 3, 30, 300 }, workers[] = { 0, 1, 7, 66, 132 }, sizes[] = { 128, 256 };
+  static const int rows[] = { 1, 63, 64, 65, 128, 129, 200, 256, 257, 1088, 2368, 4160, 9280 };
+
+  for (int h : heads)
+    for (int w : workers)
+      for (int size : sizes)
+        for (int m : rows)
+          {
+            AttentionPieces p = attention_pieces (h, m, size, w);
+            AttentionPiece piece;
+            std::vector<int> covered ((size_t)h * (m + size), 0);
+            int n_halves = h * (2 * p.n_whole + p.n_half);
+
+            for (int i = 0; i < p.n_workers; i++)
+              {
+                int halves = 0;
+                for (int index = 0; attention_piece (&piece, p, i, index); index++)
+                  {
+                    int n = piece.is_half ? size / 2 : size;
+                    g_assert_true (piece.head >= 0 && piece.head < h && piece.row0 >= 0 && piece.row0 < m);
+                    for (int r = piece.row0; r < piece.row0 + n; r++)
+                      covered[(size_t)piece.head * (m + size) + r]++;
+                    halves += piece.is_half ? 1 : 2;
+                  }
+                g_assert_cmpint (halves, <=, w ? (n_halves + p.n_workers - 1) / p.n_workers + (p.n_half && p.n_whole) : 2);
+              }
+            for (int i = 0; i < h; i++)
+              for (int r = 0; r < m; r++)
+                g_assert_cmpint (covered[(size_t)i * (m + size) + r], ==, 1);
+          }
+}
+
 int
 main (int argc, char **argv)
 {
@@ -156,6 +193,7 @@ main (int argc, char **argv)
                                                c.kv_heads, c.d, c.causal ? "-causal" : "", c.size);
       g_test_add_data_func (path, &c, test_case);
     }
+  g_test_add_func ("/cuda-attention/pieces", test_pieces);
   g_test_add_func ("/cuda-attention/refusals", test_refusals);
   return g_test_run ();
 }
