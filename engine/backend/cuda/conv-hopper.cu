@@ -322,6 +322,7 @@ conv_hopper_kernel (const __grid_constant__ CUtensorMap map_x, const __grid_cons
       if (half == 0 && tap_count <= APART)
         named_barrier_arrive (1, 256);
     }
+  __syncwarp ();                               /* the thread that copies, and the others of its warp */
   cluster_barrier ();                          /* nobody leaves while its neighbour may still write here */
 #else
   hopper_trap ();

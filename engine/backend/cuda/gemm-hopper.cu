@@ -159,6 +159,7 @@ gemm_hopper_kernel (const __grid_constant__ CUtensorMap map_x, const __grid_cons
             }
         }
     }
+  __syncwarp ();                               /* the thread that copies, and the others of its warp */
   cluster_barrier ();                          /* nobody leaves while its neighbour may still write here */
 #else
   hopper_trap ();
