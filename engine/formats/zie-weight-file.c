@@ -354,6 +354,34 @@ zie_weight_file_lookup (const ZieWeightFile *self, const char *name)
   return NULL;
 }
 
+gboolean
+zie_weight_file_get_matrix (const ZieWeightFile *self, const char *name, gint64 *rows, gint64 *cols)
+{
+  const ZieTensorInfo *info = zie_weight_file_lookup (self, name);
+  g_autofree char *key = g_strconcat ("comfy.gguf.orig_shape.", name, NULL), *shape = NULL;
+  gint64 dims[4], first = 1, rest = 1;
+  int n_dims = 0, n_real = 0;
+
+  if (info == NULL)
+    return FALSE;
+
+  if (self->gguf != NULL && (shape = zie_weight_file_get_meta (self, key)) != NULL)      /* "[3840, 64]" */
+    for (char *p = shape + (*shape == '['); n_dims < 4 && g_ascii_isdigit (*p); p += strspn (p, ", "))
+      dims[n_dims++] = (gint64)MIN (g_ascii_strtoull (p, &p, 10), (guint64)1 << 31);
+  if (n_dims == 0)
+    for (; n_dims < MIN (info->n_dims, 4); n_dims++)
+      dims[n_dims] = info->dims[n_dims];
+
+  for (int i = 0; i < n_dims; i++)
+    if (dims[i] != 1 && n_real++ == 0)
+      first = dims[i];
+    else
+      rest = dims[i] > 0 && rest <= G_MAXINT64 / dims[i] ? rest * dims[i] : 0;
+  *rows = n_real > 1 ? first : 1;
+  *cols = n_real > 1 ? rest : first;
+  return TRUE;
+}
+
 guint
 zie_weight_file_get_n (const ZieWeightFile *self)
 {

@@ -32,6 +32,9 @@ ZieWeightFile *zie_weight_file_open (const char *path, GError **error);
 ZieWeightFile *zie_weight_file_open_component (const char *folder, const char *stem, GError **error);
 void zie_weight_file_free (ZieWeightFile *self);
 const ZieTensorInfo *zie_weight_file_lookup (const ZieWeightFile *self, const char *name);   /* NULL: not there */
+/* The sizes of tensor NAME, axes of length one dropped and those after the first joined: a matrix [rows, cols], a vector
+ * [1, n].  A GGUF's shape from before it was flattened counts.  FALSE: there is no such tensor. */
+gboolean zie_weight_file_get_matrix (const ZieWeightFile *self, const char *name, gint64 *rows, gint64 *cols);
 guint zie_weight_file_get_n (const ZieWeightFile *self);
 const ZieTensorInfo *zie_weight_file_get (const ZieWeightFile *self, guint index);            /* in file order */
 const char *zie_weight_file_get_path (const ZieWeightFile *self);

@@ -105,25 +105,11 @@ bind_final (Binder *b, ZieDit *self)
   bind (b, "", "all_final_layer.2-1.linear.bias", "final_layer.linear.bias", 1, patch, &self->final_linear_bias);
 }
 
-/* Which prefix the file puts before its names. */
-static const char *
-find_prefix (const ZieWeightFile *file)
-{
-  static const char *const prefixes[] = { "", "model.diffusion_model.", "diffusion_model." };
-
-  for (guint i = 0; i < G_N_ELEMENTS (prefixes); i++)
-    {
-      g_autofree char *name = g_strconcat (prefixes[i], "cap_embedder.0.weight", NULL);
-      if (zie_weight_file_lookup (file, name) != NULL)
-        return prefixes[i];
-    }
-  return "";
-}
-
 gboolean
 zie_dit_init (ZieDit *self, const ZieDitConfig *config, const ZieWeightFile *file, GError **error)
 {
-  Binder b = { zie_weights_new (), file, find_prefix (file), error, TRUE };
+  const char *prefix = zie_dit_find_prefix (file);
+  Binder b = { zie_weights_new (), file, prefix ? prefix : "", error, TRUE };
 
   *self = (ZieDit) { .config = *config, .weights = b.weights };
   self->noise_refiner = g_new0 (ZieDitBlock, config->n_refiner_layers);

@@ -41,6 +41,13 @@ typedef struct
   int embed_block, modulation_block, final_block;          /* all blocks' mod_weight and mod_bias are one of their own */
 } ZieDit;
 
+/* What FILE puts before the names of a Z-Image transformer, NULL where it holds none; by names and shapes alone. */
+const char *zie_dit_find_prefix (const ZieWeightFile *file);
+/* The configuration that FILE's shapes tell, the rest as released.  Errors: MODEL_UNSUPPORTED, TENSOR_MISSING. */
+gboolean zie_dit_config_from_file (ZieDitConfig *config, const ZieWeightFile *file, GError **error);
+/* What FILE holds beyond the network that would change pictures, as a sentence; NULL: nothing.  Free with g_free(). */
+char *zie_dit_describe_extras (const ZieWeightFile *file);
+
 /* Binds every tensor of FILE under diffusers' or the original (fused) names. */
 gboolean zie_dit_init (ZieDit *self, const ZieDitConfig *config, const ZieWeightFile *file, GError **error);
 void zie_dit_clear (ZieDit *self);

@@ -7,6 +7,7 @@ typedef struct
 {
   ZieWeights *weights;
   const ZieWeightFile *file;
+  ZieVaeNames names;
   GError **error;
   gboolean ok;
 } Binder;
@@ -14,7 +15,7 @@ typedef struct
 static void
 bind (Binder *b, const char *module, const char *leaf, gint64 rows, gint64 cols, ZieWeight *out)
 {
-  g_autofree char *name = g_strconcat (module, leaf, NULL);
+  g_autofree char *name = zie_vae_name (&b->names, module, leaf);
   const char *names[] = { name, NULL };
 
   b->ok = b->ok && zie_weights_bind (b->weights, b->file, names, rows, cols, out, b->error);
@@ -62,16 +63,20 @@ bind_res (Binder *b, const char *module, int in, int out, ZieVaeRes *res)
 static void
 bind_attention (Binder *b, const char *module, int channels, ZieVaeAttention *attention)
 {
-  struct { const char *name; ZieWeight *weight, *bias; } parts[] = {
-    { ".to_q", &attention->q, &attention->q_bias }, { ".to_k", &attention->k, &attention->k_bias },
-    { ".to_v", &attention->v, &attention->v_bias }, { ".to_out.0", &attention->out, &attention->out_bias },
+  struct { const char *name, *old_name; ZieWeight *weight, *bias; } parts[] = {
+    { ".to_q", ".query", &attention->q, &attention->q_bias },
+    { ".to_k", ".key", &attention->k, &attention->k_bias },
+    { ".to_v", ".value", &attention->v, &attention->v_bias },
+    { ".to_out.0", ".proj_attn", &attention->out, &attention->out_bias },
   };
-  g_autofree char *norm = g_strconcat (module, ".group_norm", NULL);
+  g_autofree char *norm = g_strconcat (module, ".group_norm", NULL), *old = g_strconcat (module, ".query", NULL);
+  g_autofree char *old_weight = zie_vae_name (&b->names, old, ".weight");
+  gboolean is_old = zie_weight_file_lookup (b->file, old_weight) != NULL;      /* as diffusers wrote it in its first year */
 
   bind_norm (b, norm, channels, &attention->norm);
   for (guint i = 0; i < G_N_ELEMENTS (parts); i++)
     {
-      g_autofree char *name = g_strconcat (module, parts[i].name, NULL);
+      g_autofree char *name = g_strconcat (module, is_old ? parts[i].old_name : parts[i].name, NULL);
       bind (b, name, ".weight", channels, channels, parts[i].weight);
       bind (b, name, ".bias", 1, channels, parts[i].bias);
     }
@@ -143,11 +148,14 @@ bind_encoder (Binder *b, const ZieVaeConfig *config, ZieVaeHalf *net)
 gboolean
 zie_vae_init (ZieVae *self, const ZieVaeConfig *config, const ZieWeightFile *file, GError **error)
 {
-  Binder b = { zie_weights_new (), file, error, TRUE };
+  Binder b = { zie_weights_new (), file, { "", FALSE }, error, TRUE };
+  g_autofree char *encoder = NULL;
 
+  zie_vae_find_names (file, &b.names);
   *self = (ZieVae) { .config = *config, .weights = b.weights };
   bind_decoder (&b, config, &self->decoder);
-  self->has_encoder = zie_weight_file_lookup (file, "encoder.conv_in.weight") != NULL;
+  encoder = zie_vae_name (&b.names, "encoder.conv_in", ".weight");
+  self->has_encoder = zie_weight_file_lookup (file, encoder) != NULL;
   if (self->has_encoder)
     bind_encoder (&b, config, &self->encoder);
   if (!b.ok)

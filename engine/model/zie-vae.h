@@ -19,6 +19,20 @@ typedef struct
   float scaling_factor, shift_factor;
 } ZieVaeConfig;
 
+/* How a file calls the autoencoder's tensors. */
+typedef struct
+{
+  const char *prefix;                 /* static */
+  gboolean is_original;               /* the original names (ae.safetensors), not diffusers' */
+} ZieVaeNames;
+
+/* FALSE: FILE holds no such autoencoder; by names alone. */
+gboolean zie_vae_find_names (const ZieWeightFile *file, ZieVaeNames *names);
+/* The full name of diffusers' MODULE followed by LEAF.  Free with g_free(). */
+char *zie_vae_name (const ZieVaeNames *names, const char *module, const char *leaf);
+/* The configuration that FILE's shapes tell, the rest as released.  Errors: MODEL_UNSUPPORTED, TENSOR_MISSING. */
+gboolean zie_vae_config_from_file (ZieVaeConfig *config, const ZieWeightFile *file, GError **error);
+
 typedef struct { ZieWeight gamma, beta; } ZieVaeNorm;
 
 /* y = x' + conv2 (silu (norm2 (conv1 (silu (norm1 (x)))))), x' = x or its 1x1 shortcut where widths differ. */

@@ -99,51 +99,59 @@ zie_qwen3_forward (const ZieQwen3 *self, ZieOpCtx *ctx, const gint32 *ids, guint
   return !zie_op_cancelled (ctx);
 }
 
-/* NAME under Hugging Face's names, with or without "model.", or GGUF's. */
-static gboolean
-bind (ZieQwen3 *self, const ZieWeightFile *file, int layer, const char *name, const char *gguf, gint64 rows, gint64 cols,
-      ZieWeight *out, GError **error)
+/* What binding needs all along. */
+typedef struct
 {
-  g_autofree char *with = layer < 0 ? g_strdup_printf ("model.%s", name) : g_strdup_printf ("model.layers.%d.%s", layer, name);
-  g_autofree char *other = layer < 0 ? g_strdup (gguf) : g_strdup_printf ("blk.%d.%s", layer, gguf);
-  const char *names[] = { with, with + strlen ("model."), other, NULL };
+  ZieQwen3 *self;
+  const ZieWeightFile *file;
+  ZieQwen3Names names;
+} Binder;
 
-  return zie_weights_bind (self->weights, file, names, rows, cols, out, error);
+static gboolean
+bind (const Binder *b, int layer, const char *name, const char *gguf, gint64 rows, gint64 cols, ZieWeight *out, GError **error)
+{
+  g_autofree char *full = zie_qwen3_name (&b->names, layer, name, gguf);
+  const char *names[] = { full, NULL };
+
+  return zie_weights_bind (b->self->weights, b->file, names, rows, cols, out, error);
 }
 
 static gboolean
-bind_layer (ZieQwen3 *self, const ZieWeightFile *file, int i, GError **error)
+bind_layer (const Binder *b, int i, GError **error)
 {
+  ZieQwen3 *self = b->self;
   const ZieQwen3Config *c = &self->config;
   ZieQwen3Layer *l = &self->layers[i];
   gint64 q = (gint64)c->n_heads * c->head_dim, kv = (gint64)c->n_kv_heads * c->head_dim;
 
   l->block = zie_weights_begin_block (self->weights);
-  return bind (self, file, i, "input_layernorm.weight", "attn_norm.weight", 1, c->dim, &l->norm, error)
-         && bind (self, file, i, "self_attn.q_proj.weight", "attn_q.weight", q, c->dim, &l->q, error)
-         && bind (self, file, i, "self_attn.k_proj.weight", "attn_k.weight", kv, c->dim, &l->k, error)
-         && bind (self, file, i, "self_attn.v_proj.weight", "attn_v.weight", kv, c->dim, &l->v, error)
-         && bind (self, file, i, "self_attn.q_norm.weight", "attn_q_norm.weight", 1, c->head_dim, &l->norm_q, error)
-         && bind (self, file, i, "self_attn.k_norm.weight", "attn_k_norm.weight", 1, c->head_dim, &l->norm_k, error)
-         && bind (self, file, i, "self_attn.o_proj.weight", "attn_output.weight", c->dim, q, &l->out, error)
-         && bind (self, file, i, "post_attention_layernorm.weight", "ffn_norm.weight", 1, c->dim, &l->post_norm, error)
-         && bind (self, file, i, "mlp.gate_proj.weight", "ffn_gate.weight", c->ffn_dim, c->dim, &l->gate, error)
-         && bind (self, file, i, "mlp.up_proj.weight", "ffn_up.weight", c->ffn_dim, c->dim, &l->up, error)
-         && bind (self, file, i, "mlp.down_proj.weight", "ffn_down.weight", c->dim, c->ffn_dim, &l->down, error);
+  return bind (b, i, "input_layernorm.weight", "attn_norm.weight", 1, c->dim, &l->norm, error)
+         && bind (b, i, "self_attn.q_proj.weight", "attn_q.weight", q, c->dim, &l->q, error)
+         && bind (b, i, "self_attn.k_proj.weight", "attn_k.weight", kv, c->dim, &l->k, error)
+         && bind (b, i, "self_attn.v_proj.weight", "attn_v.weight", kv, c->dim, &l->v, error)
+         && bind (b, i, "self_attn.q_norm.weight", "attn_q_norm.weight", 1, c->head_dim, &l->norm_q, error)
+         && bind (b, i, "self_attn.k_norm.weight", "attn_k_norm.weight", 1, c->head_dim, &l->norm_k, error)
+         && bind (b, i, "self_attn.o_proj.weight", "attn_output.weight", c->dim, q, &l->out, error)
+         && bind (b, i, "post_attention_layernorm.weight", "ffn_norm.weight", 1, c->dim, &l->post_norm, error)
+         && bind (b, i, "mlp.gate_proj.weight", "ffn_gate.weight", c->ffn_dim, c->dim, &l->gate, error)
+         && bind (b, i, "mlp.up_proj.weight", "ffn_up.weight", c->ffn_dim, c->dim, &l->up, error)
+         && bind (b, i, "mlp.down_proj.weight", "ffn_down.weight", c->dim, c->ffn_dim, &l->down, error);
 }
 
 gboolean
 zie_qwen3_init (ZieQwen3 *self, const ZieQwen3Config *config, const ZieWeightFile *file, GError **error)
 {
+  Binder b = { self, file, { "model.", FALSE } };
   gboolean ok;
 
+  zie_qwen3_find_names (file, &b.names);
   *self = (ZieQwen3) { .config = *config, .weights = zie_weights_new (), .layers = g_new0 (ZieQwen3Layer, config->n_layers) };
   zie_weights_begin_block (self->weights);
-  ok = bind (self, file, -1, "embed_tokens.weight", "token_embd.weight", config->vocab_size, config->dim, &self->embed, error);
+  ok = bind (&b, -1, "embed_tokens.weight", "token_embd.weight", config->vocab_size, config->dim, &self->embed, error);
   if (ok)
     zie_weights_set_use (self->weights, &self->embed, ZIE_WEIGHT_TABLE, 0);
   for (int i = 0; i < config->n_layers && ok; i++)
-    ok = bind_layer (self, file, i, error);
+    ok = bind_layer (&b, i, error);
   if (!ok)
     zie_qwen3_clear (self);
   return ok;

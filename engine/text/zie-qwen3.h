@@ -30,6 +30,20 @@ typedef struct
   ZieQwen3Layer *layers;                           /* owned */
 } ZieQwen3;
 
+/* How a file calls the encoder's tensors. */
+typedef struct
+{
+  const char *prefix;                              /* before Hugging Face's names; static */
+  gboolean is_gguf;                                /* llama.cpp's names instead */
+} ZieQwen3Names;
+
+/* FALSE: FILE holds no such encoder; by names alone. */
+gboolean zie_qwen3_find_names (const ZieWeightFile *file, ZieQwen3Names *names);
+/* The full name of layer LAYER's (-1: the model's) NAME, GGUF in a GGUF.  Free with g_free(). */
+char *zie_qwen3_name (const ZieQwen3Names *names, int layer, const char *name, const char *gguf);
+/* The configuration that FILE's shapes and metadata tell, the rest as released.  Errors: MODEL_UNSUPPORTED, TENSOR_MISSING. */
+gboolean zie_qwen3_config_from_file (ZieQwen3Config *config, const ZieWeightFile *file, GError **error);
+
 gboolean zie_qwen3_init (ZieQwen3 *self, const ZieQwen3Config *config, const ZieWeightFile *file, GError **error);
 void zie_qwen3_clear (ZieQwen3 *self);
 
