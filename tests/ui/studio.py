@@ -82,23 +82,26 @@ def make(app, text, seconds=60):
     app.find('button', '^_?Cancel', 20)
     wait_done(app, seconds)
 
-def set_value(app, name, value):
-    """of a spin button, also one in a row that is folded"""
-    for a in ui.walk(app.root()):
-        role, found = ui._info(a)
-        if role == 'spin button' and re.search(name, found):
-            a.queryValue().currentValue = value; return
+def unfold(app, row):
+    """opens a folded row with a click of the mouse; its controls are seen a moment later"""
+    ui.mouse(app.find('label', '^%s$' % row))
+    time.sleep(.4)
+
+def spin(app, name, row='Advanced'):
+    """a spin button; GTK 4.8 tells of it also where its row is folded, later versions do not"""
+    for _ in range(2):
+        for a in ui.walk(app.root()):
+            role, found = ui._info(a)
+            if role == 'spin button' and re.search(name, found): return a.queryValue()
+        unfold(app, row)
     raise ui.Missing('no spin button %r' % name)
 
-def get_value(app, name):
-    for a in ui.walk(app.root()):
-        role, found = ui._info(a)
-        if role == 'spin button' and re.search(name, found): return a.queryValue().currentValue
-    raise ui.Missing('no spin button %r' % name)
+def set_value(app, name, value): spin(app, name).currentValue = value
+def get_value(app, name): return spin(app, name).currentValue
 
 def thumbnails(app):
-    strip = app.find('list', '^Pictures$')
-    return [a for a in ui.walk(strip) if a.getRoleName() == 'list item']
+    strips = app.all('list', '^Pictures$')       # hidden as long as there is no picture
+    return [a for strip in strips for a in ui.walk(strip) if a.getRoleName() == 'list item']
 
 def is_pressed(a):
     """of a toggle button"""
@@ -114,12 +117,6 @@ def gauge(app):
         for a in app.all(role, r'^(Graphics memory|Memory):? '):
             if 'in all' in a.name: return a.name.replace('\xa0', ' ')
     raise ui.Missing('no gauge')
-
-def menu(app, *names):
-    """opens the main menu and activates one entry after the other"""
-    ui.key('F10')
-    for n in names:
-        ui.click(app.find('menu item', n))
 
 def check(condition, what):
     if not condition: raise AssertionError(what)

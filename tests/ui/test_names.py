@@ -30,10 +30,7 @@ s.demo_model()
 app = s.start()
 s.tokens(app)
 look(app, 'empty')
-for row in ('Custom Size', 'Advanced'):
-    for a in app.all(None, '^%s$' % row):
-        try: ui.click(a); break
-        except (ui.Missing, NotImplementedError): pass
+for row in ('Advanced', 'Custom Size'): s.unfold(app, row)
 look(app, 'expanded')
 s.write_prompt(app, 'a red apple')
 ui.key('ctrl+Return'); app.find('button', '^_?Cancel', 20)

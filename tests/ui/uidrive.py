@@ -139,7 +139,9 @@ def type_into(a, s):
 def text(a):
     t = a.queryText(); return t.getText(0, -1)
 def save_in_dialog(app, title, path, seconds=10):
-    """fills GTK's own file chooser (no portal): types the full path in its name entry and presses Enter"""
+    """fills GTK's own file chooser (no portal): types the path in its name entry and presses Enter.  From ~ where it can:
+    on the way through /tmp, where other programs come and go, GTK 4.18's completion trips over files that vanish"""
+    if path.startswith(os.environ['HOME'] + '/'): path = '~' + path[len(os.environ['HOME']):]
     dlg = wait(lambda: [w for w in _x('search', '--onlyvisible', '--name', title).stdout.split()], seconds, 'file dialog %r' % title)[-1]
     _x('windowactivate', '--sync', dlg); time.sleep(.5)
     key('ctrl+a'); type_text(path); key('Return')
