@@ -205,12 +205,11 @@ static void
 read_device_setting (ZisSession *self, ZieEngineOptions *options)
 {
   g_autofree char *device = g_settings_get_string (self->settings, "device");
-  g_auto(GStrv) parts = g_strsplit (device, ":", 2);
 
   memset (options, 0, sizeof *options);
   options->background = TRUE;    /* a desktop stays smooth */
-  if (parts[0] && zie_backend_kind_from_name (parts[0], &options->backend) && parts[1])
-    options->device_index = (int) g_ascii_strtoll (parts[1], NULL, 10);
+  if (!zie_device_from_name (device, &options->backend, &options->device_index))
+    options->backend = ZIE_BACKEND_AUTO;
 }
 
 void

@@ -6,18 +6,39 @@
 #include <zie/zie-error.h>
 
 #include "cpu/cpu-backend.h"
+#include "cuda/cuda-plugin.h"
 #include "ref/ref-backend.h"
 
-/* What this program can compute with, best first. */
-static const ZieBackendFuncs *const backends[] = {
-  &zie_cpu_backend_funcs,
-  &zie_ref_backend_funcs,
-};
+#define MAX_BACKENDS 3
 
-static const ZieBackendFuncs *
-find (ZieBackendKind kind)
+/* What this program can compute with, best first.  The table is filled at its first use. */
+static const ZieBackendFuncs *const *
+get_backends (guint *n)
 {
-  for (guint i = 0; i < G_N_ELEMENTS (backends); i++)
+  static const ZieBackendFuncs *backends[MAX_BACKENDS];
+  static gsize n_backends;
+
+  if (g_once_init_enter (&n_backends))
+    {
+      guint i = 0;
+
+      if ((backends[i] = zie_cuda_plugin_get_funcs ()) != NULL)
+        i++;
+      backends[i++] = &zie_cpu_backend_funcs;
+      backends[i++] = &zie_ref_backend_funcs;
+      g_once_init_leave (&n_backends, i);
+    }
+  *n = (guint)n_backends;
+  return backends;
+}
+
+const ZieBackendFuncs *
+zie_backend_find (ZieBackendKind kind)
+{
+  guint n;
+  const ZieBackendFuncs *const *backends = get_backends (&n);
+
+  for (guint i = 0; i < n; i++)
     if (backends[i]->kind == kind)
       return backends[i];
   return NULL;
@@ -28,8 +49,10 @@ static char *
 list_names (void)
 {
   GString *names = g_string_new (NULL);
+  guint n;
+  const ZieBackendFuncs *const *backends = get_backends (&n);
 
-  for (guint i = 0; i < G_N_ELEMENTS (backends); i++)
+  for (guint i = 0; i < n; i++)
     g_string_append_printf (names, "%s%s", i ? ", " : "", zie_backend_kind_name (backends[i]->kind));
   return g_string_free (names, FALSE);
 }
@@ -86,7 +109,10 @@ open_one (const ZieBackendFuncs *funcs, int device_index, ZieThreads *threads, G
 static ZieBackend *
 open_best (int device_index, ZieThreads *threads, GError **error)
 {
-  for (guint i = 0; i + 1 < G_N_ELEMENTS (backends); i++)
+  guint n;
+  const ZieBackendFuncs *const *backends = get_backends (&n);
+
+  for (guint i = 0; i + 1 < n; i++)
     {
       g_autoptr(GError) local = NULL;
       ZieBackend *self = open_one (backends[i], device_index, threads, &local);
@@ -95,7 +121,7 @@ open_best (int device_index, ZieThreads *threads, GError **error)
         return self;
       g_debug ("skip backend=%s why=\"%s\"", zie_backend_kind_name (backends[i]->kind), local->message);
     }
-  return open_one (backends[G_N_ELEMENTS (backends) - 1], device_index, threads, error);
+  return open_one (backends[n - 1], device_index, threads, error);
 }
 
 ZieBackend *
@@ -108,7 +134,7 @@ zie_backend_open (ZieBackendKind kind, int device_index, ZieThreads *threads, GE
     return NULL;
   if (kind == ZIE_BACKEND_AUTO)
     return open_best (device_index, threads, error);
-  if ((funcs = find (kind)) != NULL)
+  if ((funcs = zie_backend_find (kind)) != NULL)
     return open_one (funcs, device_index, threads, error);
 
   names = list_names ();
@@ -132,12 +158,14 @@ zie_backend_get_plan_ops (ZieBackendKind kind, ZieOps *ops, ZieDtype *act, ZieCo
 {
   const ZieBackendFuncs *funcs;
   ZieDevice device;
+  guint n;
+  const ZieBackendFuncs *const *backends = get_backends (&n);
 
   if (!apply_environment (&kind, NULL))
     return FALSE;
 
-  funcs = kind == ZIE_BACKEND_AUTO ? NULL : find (kind);
-  for (guint i = 0; kind == ZIE_BACKEND_AUTO && funcs == NULL && i < G_N_ELEMENTS (backends); i++)
+  funcs = kind == ZIE_BACKEND_AUTO ? NULL : zie_backend_find (kind);
+  for (guint i = 0; kind == ZIE_BACKEND_AUTO && funcs == NULL && i < n; i++)
     if (backends[i]->list (&device, 1) > 0)
       funcs = backends[i];
   if (funcs == NULL)
@@ -161,15 +189,28 @@ zie_backend_init_ctx (ZieBackend *self, ZieOpCtx *ctx, ZieArena *arena, ZieArena
     .compute = compute == ZIE_COMPUTE_AUTO ? self->best_compute : compute,
     .act = self->act,
     .backend = self->data,
+    .failed = self->failed,
   };
 }
 
 guint
 zie_list_devices (ZieDevice *devices, guint max_devices)
 {
-  guint n = 0;
+  guint n = 0, n_backends;
+  const ZieBackendFuncs *const *backends = get_backends (&n_backends);
 
-  for (guint i = 0; i < G_N_ELEMENTS (backends) && n < max_devices; i++)
+  for (guint i = 0; i < n_backends && n < max_devices; i++)
     n += backends[i]->list (devices + n, max_devices - n);
   return n;
+}
+
+char *
+zie_explain_missing_cuda (void)
+{
+  const ZieBackendFuncs *funcs = zie_backend_find (ZIE_BACKEND_CUDA);
+  ZieDevice device;
+
+  if (funcs != NULL && funcs->list (&device, 1) > 0)
+    return NULL;
+  return zie_cuda_plugin_explain ();
 }

@@ -8,6 +8,24 @@
 /* A way to compute: its device facts, its memory, its ops.  One ZieBackend is used by one thread at a time. */
 typedef struct _ZieBackend ZieBackend;
 
+/* Where a job's blocks of weights lie on a device with memory of its own: those that stay, and slots through which the
+ * others are streamed, each when its turn comes. */
+typedef struct
+{
+  const ZieWeightBlock *block;   /* borrowed */
+  gsize size;                    /* bytes on the device */
+  gboolean is_resident;
+} ZieBlockPlace;
+
+typedef struct
+{
+  ZieBlockPlace *places;         /* in the order of use */
+  guint n_places;
+  guint n_slots;                 /* 0 when all are resident */
+  gsize slot_size;
+  guint64 resident_size;
+} ZieWeightPlaces;
+
 typedef struct
 {
   ZieBackendKind kind;
@@ -21,6 +39,23 @@ typedef struct
   /* One block for a job's arena, aligned to ZIE_ARENA_ALIGN; zeroed pages cost nothing until touched. */
   void *(*alloc) (ZieBackend *self, gsize size, GError **error);
   void (*free) (ZieBackend *self, void *memory, gsize size);
+
+  /* The rest is NULL in backends that compute in host memory. */
+  /* Bytes that a weight takes on the device, a multiple of 256; 0: it stays in host memory.  Touches no device. */
+  gsize (*weight_size) (const ZieWeight *weight);
+  /* Host memory that the device copies from and to at full speed. */
+  void *(*alloc_host) (ZieBackend *self, gsize size, GError **error);
+  void (*free_host) (ZieBackend *self, void *memory, gsize size);
+  /* Reserves memory for the weights of the next job and begins to load them; what is held already in the same places
+   * stays.  The blocks must live until the next call or release ().  Errors: OUT_OF_DEVICE_MEMORY, OUT_OF_HOST_MEMORY. */
+  gboolean (*place) (ZieBackend *self, const ZieWeightPlaces *places, GError **error);
+  /* Gives all of that back. */
+  void (*release) (ZieBackend *self);
+  /* Device memory held for weights.  Any thread. */
+  guint64 (*get_held) (ZieBackend *self);
+  /* FALSE: an op failed since the last job began, with the reason; ctx->failed has been set since.  DEVICE_LOST,
+   * OUT_OF_DEVICE_MEMORY. */
+  gboolean (*check) (ZieBackend *self, GError **error);
 } ZieBackendFuncs;
 
 struct _ZieBackend
@@ -31,14 +66,16 @@ struct _ZieBackend
   ZieCompute best_compute;   /* what AUTO means here: F32 or BF16 */
   ZieDtype act;
   gpointer data;             /* the backend's own, owned */
+  const gint *failed;        /* of ZieOpCtx, or NULL */
 };
 
-/* AUTO: what ZIE_BACKEND=ref|cpu says, else the best backend that has a device and starts.  Errors: BACKEND_UNAVAILABLE. */
+/* AUTO: what ZIE_BACKEND=ref|cpu|cuda says, else the best backend that has a device and starts.  Errors: BACKEND_UNAVAILABLE. */
 ZieBackend *zie_backend_open (ZieBackendKind kind, int device_index, ZieThreads *threads, GError **error);
 void zie_backend_free (ZieBackend *self);
 
 /* The ops table of KIND with no device behind it, for plans: only scratch () and the counting backend use it.  AUTO as
  * in zie_backend_open(); FALSE when this program has no such backend. */
+const ZieBackendFuncs *zie_backend_find (ZieBackendKind kind);    /* NULL: not a part of this program */
 gboolean zie_backend_get_plan_ops (ZieBackendKind kind, ZieOps *ops, ZieDtype *act, ZieCompute *best_compute);
 
 /* Fill a context for ops of SELF.  COMPUTE AUTO becomes best_compute. */

@@ -3,6 +3,8 @@
 
 #include <zie/zie-types.h>
 
+#include <string.h>
+
 /* The stable names of every public enumeration, in the order of its values. */
 static const char *const stage_names[] = { "text", "refine", "sample", "decode" };
 static const char *const backend_kind_names[] = { "auto", "ref", "cpu", "cuda" };
@@ -78,6 +80,21 @@ zie_backend_kind_from_name (const char *name, ZieBackendKind *out)
   if (!value_of (backend_kind_names, G_N_ELEMENTS (backend_kind_names), name, &value))
     return FALSE;
   *out = (ZieBackendKind)value;
+  return TRUE;
+}
+
+gboolean
+zie_device_from_name (const char *name, ZieBackendKind *out, int *index)
+{
+  const char *colon = strchr (name, ':');
+  g_autofree char *kind = colon ? g_strndup (name, (gsize)(colon - name)) : g_strdup (name);
+  guint64 number = 0;
+
+  if (colon != NULL && !g_ascii_string_to_unsigned (colon + 1, 10, 0, G_MAXUINT16, &number, NULL))
+    return FALSE;
+  if (!zie_backend_kind_from_name (kind, out))
+    return FALSE;
+  *index = (int)number;
   return TRUE;
 }
 

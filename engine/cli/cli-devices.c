@@ -44,12 +44,18 @@ print_text (const ZieDevice *devices, guint n)
       g_autofree char *total = cli_format_size (device->memory_total);
       g_autofree char *available = cli_format_size (device->memory_free);
 
-      g_print ("%-5s %s\n", zie_backend_kind_name (device->kind), device->name);
+      if (device->index > 0)
+        g_print ("%s:%d %s\n", zie_backend_kind_name (device->kind), device->index, device->name);
+      else
+        g_print ("%-5s %s\n", zie_backend_kind_name (device->kind), device->name);
       if (device->detail[0] != '\0')
         g_print ("      %s\n", device->detail);
       g_print (_("      memory %s, %s of it free\n"), total, available);
       if (device->flops_f32 > 0)
         g_print (_("      about %.0f GFLOP/s in f32, %.0f in bf16\n"), device->flops_f32 / 1e9, device->flops_bf16 / 1e9);
+      else if (device->flops_bf16 > 0)
+        g_print (_("      about %.0f TFLOP/s in bf16, %.0f GB/s of memory, %.0f GB/s from the host\n"), device->flops_bf16 / 1e12,
+                 device->bytes_per_second / 1e9, device->link_bytes_per_second / 1e9);
     }
 }
 
@@ -63,6 +69,7 @@ cli_devices (int argc, char **argv)
   };
   GOptionContext *context = g_option_context_new (NULL);
   ZieDevice devices[MAX_DEVICES];
+  g_autofree char *missing = zie_explain_missing_cuda ();
   GError *error = NULL;
   guint n;
 
@@ -76,5 +83,7 @@ cli_devices (int argc, char **argv)
     print_json (devices, n);
   else
     print_text (devices, n);
+  if (missing != NULL && !is_json)
+    g_print (_("cuda  not here: %s\n"), missing);
   return CLI_OK;
 }

@@ -47,7 +47,7 @@ cli_request_options_add (CliRequestOptions *self, GOptionContext *context)
     { "strength", 0, 0, G_OPTION_ARG_FILENAME, &self->strength, N_("how far to leave --init-image, 0 to 1"), "X" },
     { "mask", 0, 0, G_OPTION_ARG_FILENAME, &self->mask, N_("repaint only where this PNG is white; needs --init-image"), N_("FILE") },
     { "truncate", 0, 0, G_OPTION_ARG_NONE, &self->truncate, N_("cut a prompt that is too long instead of refusing it"), NULL },
-    { "device", 'd', 0, G_OPTION_ARG_FILENAME, &self->device, N_("where to compute (see “zimage devices”)"), "auto|cpu|ref" },
+    { "device", 'd', 0, G_OPTION_ARG_FILENAME, &self->device, N_("where to compute (see “zimage devices”)"), "auto|cuda[:N]|cpu|ref" },
     { "dtype", 0, 0, G_OPTION_ARG_FILENAME, &self->dtype, N_("arithmetic of the large products"), "auto|bf16|f32" },
     { "threads", 0, 0, G_OPTION_ARG_FILENAME, &self->threads, N_("threads to compute with (default: one a core)"), "N" },
     { "ram-budget", 0, 0, G_OPTION_ARG_FILENAME, &self->ram_budget, N_("use at most so much memory, such as 6G"), N_("SIZE") },
@@ -336,9 +336,9 @@ cli_request_options_get_engine (const CliRequestOptions *self, ZieEngineOptions 
 {
   *options = (ZieEngineOptions) { .backend = ZIE_BACKEND_AUTO };
 
-  if (self->device != NULL && !zie_backend_kind_from_name (self->device, &options->backend))
+  if (self->device != NULL && !zie_device_from_name (self->device, &options->backend, &options->device_index))
     {
-      set_usage_error (error, "device", _("auto, cpu or ref"), self->device);
+      set_usage_error (error, "device", _("auto, cuda, cuda:1 and so on for one of several cards, cpu or ref"), self->device);
       return FALSE;
     }
 

@@ -19,6 +19,12 @@ zie_arena_store_get_size (const ZieArenaStore *self)
   return self->size;
 }
 
+gboolean
+zie_arena_store_fits (const ZieArenaStore *self, gsize size)
+{
+  return self->memory != NULL && fits (self->size, size);
+}
+
 guint8 *
 zie_arena_store_reserve (ZieArenaStore *self, ZieBackend *backend, gsize size, GError **error)
 {
@@ -26,7 +32,8 @@ zie_arena_store_reserve (ZieArenaStore *self, ZieBackend *backend, gsize size, G
     return self->memory;
 
   zie_arena_store_release (self);
-  if (!(self->memory = backend->funcs->alloc (backend, size, error)))
+  self->memory = self->is_host ? backend->funcs->alloc_host (backend, size, error) : backend->funcs->alloc (backend, size, error);
+  if (self->memory == NULL)
     return NULL;
 
   self->backend = backend;
@@ -39,7 +46,12 @@ void
 zie_arena_store_release (ZieArenaStore *self)
 {
   if (self->memory != NULL)
-    self->backend->funcs->free (self->backend, self->memory, self->size);
+    {
+      if (self->is_host)
+        self->backend->funcs->free_host (self->backend, self->memory, self->size);
+      else
+        self->backend->funcs->free (self->backend, self->memory, self->size);
+    }
   self->memory = NULL;
   self->backend = NULL;
   self->size = 0;

@@ -10,8 +10,11 @@
 
 #include "zie-dump.h"
 #include "zie-job-private.h"
+#include "zie-plan-private.h"
 
 #define MAX_DEVICES 16
+/* How often a job plans anew when the card has less memory than it had. */
+#define MAX_STEPS_DOWN 3
 #define IDLE_US (60 * G_USEC_PER_SEC)
 #define BACKGROUND_NICE 10
 #define MEMORY_SAMPLE_US 10000
@@ -25,7 +28,8 @@ struct _ZieEngine
 
   ZieThreads *threads;       /* owned */
   ZieBackend *backend;       /* owned; the worker's while it lives */
-  ZieArenaStore arena;       /* the worker's */
+  ZieArenaStore arena, host_arena;     /* the worker's */
+  ZieModel *placed;          /* whose weights the device holds; owned; the worker's */
   ZiePipelineCache cache;    /* the worker's */
 
   GThread *worker;
@@ -110,6 +114,50 @@ run_pipeline (ZieEngine *self, guint64 job_id, ZiePipeline *pipeline, GError **e
   return FALSE;
 }
 
+/* What the engine holds for its next job goes back to the system. */
+static void
+release_memory (ZieEngine *self)
+{
+  zie_arena_store_release (&self->arena);
+  zie_arena_store_release (&self->host_arena);
+  if (self->backend->funcs->release != NULL)
+    self->backend->funcs->release (self->backend);
+  g_clear_pointer (&self->placed, zie_model_unref);
+}
+
+/* The device reads MODEL's files until other weights take their place. */
+static void
+hold (ZieEngine *self, ZieModel *model)
+{
+  if (self->backend->funcs->place != NULL && self->placed == NULL)
+    self->placed = zie_model_ref (model);
+}
+
+/* Another program took memory after the plan was made: the next one is made for what is there now.  FALSE: no plan
+ * fits that, with the planner's error in place of *ERROR. */
+static gboolean
+step_down (ZieEngine *self, ZieJob *job, ZiePlan **plan, GError **error)
+{
+  ZieDevice device;
+  ZiePlan *smaller;
+  GError *local = NULL;
+
+  release_memory (self);
+  zie_engine_get_device (self, &device);
+  smaller = zie_plan_new (job->model, &device, &job->request, &(*plan)->budget, &local);
+  g_clear_error (error);
+  if (smaller == NULL)
+    {
+      g_propagate_error (error, local);
+      return FALSE;
+    }
+  g_debug ("job=%" G_GUINT64_FORMAT " steps down: memory on the card %" G_GUINT64_FORMAT " instead of %" G_GUINT64_FORMAT, job->id,
+           smaller->vram_peak, (*plan)->vram_peak);
+  zie_plan_unref (*plan);
+  *plan = smaller;
+  return TRUE;
+}
+
 /* Runs JOB; NULL = done.  A job that was cancelled before its turn is not started; what fails after a cancel fails
  * because of it (ops leave garbage then), so it counts as cancelled. */
 static GError *
@@ -125,16 +173,33 @@ run_job (ZieEngine *self, Run *run, guint64 *arena_peak)
     .emit = on_pipeline_event,
     .emit_data = run,
     .arena = &self->arena,
+    .host_arena = &self->host_arena,
     .cache = &self->cache,
   };
+  g_autoptr(ZiePlan) plan = zie_plan_ref (job->plan);
   g_autoptr(GError) error = NULL;
   gboolean is_done;
 
   if (zie_job_is_cancelled (job))
     return g_error_new (ZIE_ERROR, ZIE_ERROR_CANCELLED, "the job was cancelled before it began");
 
+  if (self->backend->funcs->place != NULL && self->placed != job->model)     /* a device reads weights until other ones take their place */
+    {
+      if (self->backend->funcs->release != NULL)
+        self->backend->funcs->release (self->backend);
+      g_clear_pointer (&self->placed, zie_model_unref);
+    }
+  hold (self, job->model);
+
   send_event (self, job->id, zie_event_new_started ());
   is_done = run_pipeline (self, job->id, &pipeline, &error);
+  for (int i = 0; i < MAX_STEPS_DOWN && g_error_matches (error, ZIE_ERROR, ZIE_ERROR_OUT_OF_DEVICE_MEMORY)
+                  && !zie_job_is_cancelled (job) && step_down (self, job, &plan, &error); i++)
+    {
+      hold (self, job->model);
+      pipeline.plan = plan;
+      is_done = run_pipeline (self, job->id, &pipeline, &error);
+    }
   *arena_peak = pipeline.arena_peak;
   if (is_done)
     return NULL;
@@ -196,7 +261,7 @@ next_item (ZieEngine *self)
   if (item == NULL)
     {
       g_debug ("idle: arena=%" G_GSIZE_FORMAT " released", zie_arena_store_get_size (&self->arena));
-      zie_arena_store_release (&self->arena);
+      release_memory (self);
       drop_cache (self);
       item = g_async_queue_pop (self->jobs);
     }
@@ -219,7 +284,7 @@ worker_main (gpointer data)
     take_job (self, item);
 
   drop_cache (self);
-  zie_arena_store_release (&self->arena);
+  release_memory (self);
   return NULL;
 }
 
@@ -279,6 +344,7 @@ zie_engine_new_with_funcs (const ZieEngineOptions *options, const ZieEngineFuncs
       return NULL;
     }
 
+  self->host_arena.is_host = TRUE;
   find_device (&self->device, self->backend->funcs->kind, options->device_index);
   self->device.n_threads = zie_threads_get_n (self->threads);
   self->worker = g_thread_new ("zie-worker", worker_main, self);
@@ -341,7 +407,10 @@ zie_engine_get_device (ZieEngine *self, ZieDevice *device)
     device->memory_free = use.ram_available;
   else
     find_device (device, self->device.kind, self->device.index);
+  device->memory_base = 0;                       /* it is open: what that takes is not free any more */
   device->n_threads = self->device.n_threads;
+  if (self->backend->funcs->get_held != NULL)
+    device->memory_free += self->backend->funcs->get_held (self->backend);
   device->memory_free = MIN (device->memory_free + zie_arena_store_get_size (&self->arena), device->memory_total);
 }
 

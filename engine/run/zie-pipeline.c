@@ -133,6 +133,53 @@ prepare (ZieStages *stages, ZiePipeline *self, double seconds[ZIE_N_STAGES], GEr
   return ok;
 }
 
+/* The job's memory, and its weights in their places on a device that has memory of its own. */
+static gboolean
+reserve (ZiePipeline *self, ZieArena *device, ZieArena *host, GError **error)
+{
+  const ZiePlan *plan = self->plan;
+  guint8 *memory, *host_memory;
+
+  if (!plan->has_device_memory)
+    {
+      memory = zie_arena_store_reserve (self->arena, self->backend, plan->device_arena + plan->host_arena, error);
+      host_memory = memory + plan->device_arena;
+    }
+  else
+    {
+      if (!zie_arena_store_fits (self->arena, plan->device_arena))
+        zie_arena_store_release (self->arena);   /* the weights' new places may need its room */
+      if (!self->backend->funcs->place (self->backend, &plan->weights, error)
+          || !(host_memory = zie_arena_store_reserve (self->host_arena, self->backend, plan->host_arena, error)))
+        return FALSE;
+      memory = zie_arena_store_reserve (self->arena, self->backend, plan->device_arena, error);
+    }
+  if (memory == NULL)
+    return FALSE;
+
+  zie_arena_init (device, memory, plan->device_arena);
+  zie_arena_init (host, host_memory, plan->host_arena);
+  return TRUE;
+}
+
+/* What stopped the device says more than what its stopping led to. */
+static gboolean
+check_device (ZiePipeline *self, gboolean ok, GError **error)
+{
+  GError *local = NULL;
+
+  if (self->backend->funcs->check == NULL || self->backend->funcs->check (self->backend, &local))
+    return ok;
+  if (error != NULL)
+    {
+      g_clear_error (error);
+      g_propagate_error (error, local);
+    }
+  else
+    g_error_free (local);
+  return FALSE;
+}
+
 gboolean
 zie_pipeline_run (ZiePipeline *self, GError **error)
 {
@@ -145,14 +192,10 @@ zie_pipeline_run (ZiePipeline *self, GError **error)
   ZieArena device, host;
   ZieStages stages;
   ZieOpCtx ctx;
-  guint8 *memory;
   gboolean ok;
 
-  memory = zie_arena_store_reserve (self->arena, self->backend, plan->device_arena + plan->host_arena, error);
-  if (memory == NULL)
+  if (!reserve (self, &device, &host, error))
     return FALSE;
-  zie_arena_init (&device, memory, plan->device_arena);
-  zie_arena_init (&host, memory + plan->device_arena, plan->host_arena);
   zie_backend_init_ctx (self->backend, &ctx, &device, &host, plan->compute, self->cancel);
 
   zie_stages_init (&stages, self->model, request, &ctx, self->feed, &sink);
@@ -166,5 +209,5 @@ zie_pipeline_run (ZiePipeline *self, GError **error)
 
   zie_stages_clear (&stages);
   self->arena_peak = device.peak + host.peak;
-  return ok;
+  return check_device (self, ok, error);
 }

@@ -29,6 +29,7 @@ typedef struct
   void (*emit) (gpointer data, ZieEvent *event /* transfer full; job_id, time_us and step.ram_used are filled by emit */);
   gpointer emit_data;
   ZieArenaStore *arena;          /* the job's memory comes from here */
+  ZieArenaStore *host_arena;     /* and, where the device has memory of its own, its part in host memory */
   ZiePipelineCache *cache;       /* may be NULL */
   const ZieFeed *feed;           /* a replay's, or NULL */
   guint64 arena_peak;            /* out: high-water mark of the arena */

@@ -4,6 +4,7 @@
 #include <zie/zie-device.h>
 #include <zie/zie-plan.h>
 
+#include "zie-placement.h"
 #include "zie-stages.h"
 
 struct _ZiePlan
@@ -13,6 +14,10 @@ struct _ZiePlan
   ZieCompute compute;        /* F32 or BF16 */
   ZieStagePlan stages[ZIE_N_STAGES];
   gsize device_arena, host_arena;      /* bytes; on the CPU both come from one block */
+  gboolean has_device_memory;
+  ZieBudget budget;          /* as asked for: a plan that has to step down keeps to it */
+  ZieWeightPlaces weights;   /* of a device with memory of its own; places owned */
+  GArray *uses;              /* of ZieBlockUse, owned; then */
   guint64 ram_peak, vram_peak;
   double seconds;
   int width, height, n_steps, n_images, n_bands;

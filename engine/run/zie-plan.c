@@ -11,6 +11,8 @@
 
 /* What a process holds besides the job: libraries, the tokenizer's tables, the threads' stacks, oneDNN's generated code. */
 #define PROCESS_BASE (48 * 1024 * 1024)
+/* Of a card's free memory, what is left to the desktop and to programs that start meanwhile. */
+#define VRAM_RESERVE ((guint64)256 << 20)
 
 /* The counting device: a context whose ops only add up. */
 typedef struct
@@ -28,6 +30,13 @@ counter_init (Counter *self, const ZieDevice *device, ZieCompute compute, GError
   ZieDtype act;
 
   *self = (Counter) { 0 };
+  if (compute == ZIE_COMPUTE_F32 && device->kind == ZIE_BACKEND_CUDA)
+    {
+      g_set_error (error, ZIE_ERROR, ZIE_ERROR_INVALID_REQUEST,
+                   "on a CUDA card this program computes in bf16 with fp32 sums; leave the type of arithmetic to \"auto\", or compute "
+                   "in f32 on the CPU (--device cpu)");
+      return FALSE;
+    }
   if (!zie_backend_get_plan_ops (device->kind, &self->backend_ops, &act, &best))
     {
       g_set_error (error, ZIE_ERROR, ZIE_ERROR_BACKEND_UNAVAILABLE, "this build has no %s backend; choose another device",
@@ -97,6 +106,7 @@ plan_unchecked (ZieModel *model, const ZieDevice *device, const ZieRequest *requ
   g_autofree Counter *counter = g_new (Counter, 1);
   g_autoptr(ZiePlan) self = g_new0 (ZiePlan, 1);
   guint64 picture = 3 * (guint64)request->width * (guint64)request->height;
+  const ZieBackendFuncs *funcs = zie_backend_find (device->kind);
 
   self->ref_count = 1;
   if (!counter_init (counter, device, request->compute, error))
@@ -110,10 +120,15 @@ plan_unchecked (ZieModel *model, const ZieDevice *device, const ZieRequest *requ
   self->n_bands = zie_vae_get_n_bands (request->height);
   count (self, counter, model, request, feed);
 
+  self->has_device_memory = funcs != NULL && funcs->weight_size != NULL;
+  if (self->has_device_memory)
+    self->uses = zie_placement_list (model, request, funcs);
+
   /* Two pictures: the one being decoded and its bands on their way to the consumer. */
-  self->ram_peak = self->device_arena + self->host_arena + 2 * picture + PROCESS_BASE;
+  self->ram_peak = (self->has_device_memory ? 0 : self->device_arena) + self->host_arena + 2 * picture + PROCESS_BASE;
   for (int stage = 0; stage < ZIE_N_STAGES; stage++)
-    self->stages[stage].ram_peak = self->stages[stage].arena + (stage == ZIE_STAGE_DECODE ? 2 * picture : 0) + PROCESS_BASE;
+    self->stages[stage].ram_peak = (self->has_device_memory ? self->host_arena : self->stages[stage].arena)
+                                   + (stage == ZIE_STAGE_DECODE ? 2 * picture : 0) + PROCESS_BASE;
   return g_steal_pointer (&self);
 }
 
@@ -122,13 +137,74 @@ get_limit (const ZieDevice *device, const ZieBudget *budget)
 {
   if (budget != NULL && budget->ram > 0)
     return budget->ram;
+  if (device->link_bytes_per_second > 0)         /* its memory is not the host's */
+    return G_MAXUINT64;
   return device->memory_free > 0 ? device->memory_free : G_MAXUINT64;
+}
+
+/* Puts the weights into what LIMIT leaves beside the arena.  FALSE: LIMIT is too small; *NEEDED would do. */
+static gboolean
+place_weights (ZiePlan *self, guint64 limit, guint64 *needed)
+{
+  guint64 fixed = self->device.memory_base + self->device_arena, for_weights, streamed[ZIE_N_STAGES];
+  double link = self->device.link_bytes_per_second;
+  gboolean fits;
+
+  g_clear_pointer (&self->weights.places, g_free);
+  fits = zie_placement_choose (self->uses, limit > fixed ? limit - fixed : 0, &self->weights, streamed, &for_weights);
+  *needed = fixed + for_weights;
+  if (!fits)
+    return FALSE;
+
+  self->vram_peak = fixed + self->weights.resident_size + self->weights.n_slots * (guint64)self->weights.slot_size;
+  self->seconds = 0;
+  for (int stage = 0; stage < ZIE_N_STAGES; stage++)
+    {
+      ZieStagePlan *p = &self->stages[stage];
+
+      p->placement = streamed[stage] > 0 ? ZIE_PLACEMENT_STREAMED : ZIE_PLACEMENT_RESIDENT;
+      p->bytes_streamed = streamed[stage];
+      p->vram_peak = self->vram_peak;
+      if (link > 0)
+        p->seconds = MAX (p->seconds, (double)streamed[stage] / link);
+      self->seconds += p->seconds;
+    }
+  return TRUE;
+}
+
+static guint64
+get_device_limit (const ZieDevice *device, const ZieBudget *budget)
+{
+  guint64 limit = budget != NULL && budget->vram > 0 ? budget->vram : G_MAXUINT64;
+
+  if (device->memory_free > 0)
+    limit = MIN (limit, device->memory_free > VRAM_RESERVE ? device->memory_free - VRAM_RESERVE : 0);
+  return limit;
+}
+
+/* TRUE: the plan fits what the host, and the device where it has memory of its own, may give; else the error's code and
+ * *NEEDED, *THERE. */
+static gboolean
+fit (ZiePlan *self, const ZieDevice *device, const ZieBudget *budget, ZieError *code, guint64 *needed, guint64 *there)
+{
+  *code = ZIE_ERROR_OUT_OF_DEVICE_MEMORY;
+  *there = get_device_limit (device, budget);
+  if (self->has_device_memory && !place_weights (self, *there, needed))
+    return FALSE;
+
+  *code = ZIE_ERROR_OUT_OF_HOST_MEMORY;
+  *there = get_limit (device, budget);
+  *needed = self->ram_peak;
+  return self->ram_peak <= *there;
 }
 
 /* The largest sizes of the request's shape that fit LIMIT, as "640 x 640", or NULL when none does. */
 static char *
-find_fitting_size (ZieModel *model, const ZieDevice *device, const ZieRequest *request, const ZieFeed *feed, guint64 limit)
+find_fitting_size (ZieModel *model, const ZieDevice *device, const ZieRequest *request, const ZieFeed *feed, const ZieBudget *budget)
 {
+  ZieError code;
+  guint64 needed, there;
+
   for (int sixteenths = 15; sixteenths >= 1; sixteenths--)
     {
       ZieRequest smaller = *request;
@@ -137,7 +213,7 @@ find_fitting_size (ZieModel *model, const ZieDevice *device, const ZieRequest *r
       smaller.width = MAX (request->width * sixteenths / 16 / ZIE_SIZE_STEP, 1) * ZIE_SIZE_STEP;
       smaller.height = MAX (request->height * sixteenths / 16 / ZIE_SIZE_STEP, 1) * ZIE_SIZE_STEP;
       plan = plan_unchecked (model, device, &smaller, feed, NULL);
-      if (plan != NULL && plan->ram_peak <= limit)
+      if (plan != NULL && fit (plan, device, budget, &code, &needed, &there))
         return g_strdup_printf ("%d x %d", smaller.width, smaller.height);
     }
   return NULL;
@@ -148,23 +224,26 @@ zie_plan_new_for_feed (ZieModel *model, const ZieDevice *device, const ZieReques
                        const ZieFeed *feed, GError **error)
 {
   g_autoptr(ZiePlan) self = plan_unchecked (model, device, request, feed, error);
-  guint64 limit = get_limit (device, budget);
+  guint64 bytes_needed, bytes_there;
+  ZieError code;
 
   if (self == NULL)
     return NULL;
-  if (self->ram_peak > limit)
+  if (budget != NULL)
+    self->budget = *budget;
+  if (!fit (self, device, budget, &code, &bytes_needed, &bytes_there))
     {
-      g_autofree char *needed = g_format_size_full (self->ram_peak, G_FORMAT_SIZE_IEC_UNITS);
-      g_autofree char *there = g_format_size_full (limit, G_FORMAT_SIZE_IEC_UNITS);
-      g_autofree char *fits = find_fitting_size (model, device, request, feed, limit);
+      const char *memory = code == ZIE_ERROR_OUT_OF_DEVICE_MEMORY ? "memory on the card" : "memory";
+      g_autofree char *needed = g_format_size_full (bytes_needed, G_FORMAT_SIZE_IEC_UNITS);
+      g_autofree char *there = g_format_size_full (bytes_there, G_FORMAT_SIZE_IEC_UNITS);
+      g_autofree char *fits = find_fitting_size (model, device, request, feed, budget);
 
       if (fits != NULL)
-        g_set_error (error, ZIE_ERROR, ZIE_ERROR_OUT_OF_HOST_MEMORY, "%d x %d needs %s of memory but %s may be used; %s would fit",
-                     request->width, request->height, needed, there, fits);
+        g_set_error (error, ZIE_ERROR, code, "%d x %d needs %s of %s but %s may be used; %s would fit", request->width, request->height,
+                     needed, memory, there, fits);
       else
-        g_set_error (error, ZIE_ERROR, ZIE_ERROR_OUT_OF_HOST_MEMORY,
-                     "%d x %d needs %s of memory but %s may be used; no size would fit: close other programs", request->width,
-                     request->height, needed, there);
+        g_set_error (error, ZIE_ERROR, code, "%d x %d needs %s of %s but %s may be used; no size would fit: close other programs",
+                     request->width, request->height, needed, memory, there);
       return NULL;
     }
   return g_steal_pointer (&self);
@@ -186,8 +265,12 @@ zie_plan_ref (ZiePlan *self)
 void
 zie_plan_unref (ZiePlan *self)
 {
-  if (g_atomic_int_dec_and_test (&self->ref_count))
-    g_free (self);
+  if (!g_atomic_int_dec_and_test (&self->ref_count))
+    return;
+
+  g_free (self->weights.places);
+  g_clear_pointer (&self->uses, g_array_unref);
+  g_free (self);
 }
 
 const ZieStagePlan *
@@ -251,8 +334,8 @@ zie_plan_to_json (const ZiePlan *self)
     {
       const ZieStagePlan *p = &self->stages[stage];
       g_string_append_printf (s, "%s{\"stage\":\"%s\",\"placement\":\"%s\",\"weights\":%" G_GUINT64_FORMAT ",\"arena\":%" G_GUINT64_FORMAT
-                              ",\"ram_peak\":%" G_GUINT64_FORMAT ",\"flops\":", stage ? "," : "", zie_stage_name ((ZieStage)stage),
-                              placement_name (p->placement), p->weights, p->arena, p->ram_peak);
+                              ",\"ram_peak\":%" G_GUINT64_FORMAT ",\"streamed\":%" G_GUINT64_FORMAT ",\"flops\":", stage ? "," : "", zie_stage_name ((ZieStage)stage),
+                              placement_name (p->placement), p->weights, p->arena, p->ram_peak, p->bytes_streamed);
       zie_json_append_double (s, p->flops);
       g_string_append (s, ",\"seconds\":");
       zie_json_append_double (s, p->seconds);
@@ -281,5 +364,16 @@ zie_plan_to_text (const ZiePlan *self)
                               weights, memory, p->flops / 1e12, p->seconds);
     }
   g_string_append_printf (s, "\npeak of memory %s (arena %s), about %.1f s, decoded in %d bands\n", ram, arena, self->seconds, self->n_bands);
+  if (self->has_device_memory)
+    {
+      g_autofree char *vram = g_format_size_full (self->vram_peak, G_FORMAT_SIZE_IEC_UNITS);
+      g_autofree char *resident = g_format_size_full (self->weights.resident_size, G_FORMAT_SIZE_IEC_UNITS);
+      guint64 streamed = 0;
+
+      for (int stage = 0; stage < ZIE_N_STAGES; stage++)
+        streamed += self->stages[stage].bytes_streamed;
+      g_string_append_printf (s, "peak on the card %s, %s of it weights that stay, %.1f GB streamed\n", vram, resident,
+                              (double)streamed / 1e9);
+    }
   return g_string_free (s, FALSE);
 }

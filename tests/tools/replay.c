@@ -3,7 +3,7 @@
 
 /* Computes a record of tests/peers/dump_reference.py again, for tests/peers/compare_reference.py:
  *
- *   replay MODEL RECORD OUT [--device auto|cpu|ref] [--dtype f32|bf16] [--threads N] [--feed]
+ *   replay MODEL RECORD OUT [--device auto|cuda[:N]|cpu|ref] [--dtype f32|bf16] [--threads N] [--feed]
  *
  * The token ids, the noise and the model's time of each step are the record's; so is, with --feed, what each stage starts from:
  * the embeddings and the latent before every step, so that no error is carried from one to the next.  OUT receives tensors of
@@ -39,7 +39,7 @@ static int n_threads;
 static gboolean is_fed;
 
 static const GOptionEntry entries[] = {
-  { "device", 0, 0, G_OPTION_ARG_STRING, &device_name, "auto, cpu or ref", "DEVICE" },
+  { "device", 0, 0, G_OPTION_ARG_STRING, &device_name, "auto, cuda, cuda:N, cpu or ref", "DEVICE" },
   { "dtype", 0, 0, G_OPTION_ARG_STRING, &dtype_name, "f32 (the default) or bf16", "TYPE" },
   { "threads", 0, 0, G_OPTION_ARG_INT, &n_threads, "threads; 0 = one a core", "N" },
   { "feed", 0, 0, G_OPTION_ARG_NONE, &is_fed, "start each stage from the record", NULL },
@@ -262,7 +262,7 @@ run (char **argv, GError **error)
   g_autoptr(ZieModel) model = NULL;
   g_auto(Record) record = { 0 };
 
-  if ((device_name != NULL && !zie_backend_kind_from_name (device_name, &options.backend))
+  if ((device_name != NULL && !zie_device_from_name (device_name, &options.backend, &options.device_index))
       || (dtype_name != NULL && !zie_compute_from_name (dtype_name, &compute)))
     {
       g_set_error_literal (error, ZIE_ERROR, ZIE_ERROR_INVALID_REQUEST, "no such device or type; see --help");

@@ -18,11 +18,16 @@ struct _ZieDevice
   guint n_threads;
   double flops_f32, flops_bf16;    /* sustained estimate for large products, operations a second; 0 = cannot */
   double bytes_per_second;         /* memory bandwidth estimate */
+  double link_bytes_per_second;    /* from host memory to a device of its own; 0: it computes in host memory */
+  guint64 memory_base;             /* what opening it will take of its memory (context, libraries); 0 once it is open */
 };
 
 /* Fills DEVICES with at most MAX_DEVICES and returns how many there are.  The best comes first; the reference
  * backend is always the last.  Any thread. */
 ZIE_API guint zie_list_devices (ZieDevice *devices, guint max_devices);
+
+/* Why there is no CUDA device in that list, as a sentence; NULL when there is one.  Free with g_free().  Any thread. */
+ZIE_API char *zie_explain_missing_cuda (void);
 
 /* Memory of this machine and of this process, in bytes; 0 where the system does not say. */
 typedef struct

@@ -66,6 +66,8 @@ ZIE_API const char *zie_sampler_name (ZieSampler sampler);
 ZIE_API const char *zie_sampler_title (ZieSampler sampler);
 /* The other way; FALSE and *out untouched when NAME is none of them. */
 ZIE_API gboolean zie_backend_kind_from_name (const char *name, ZieBackendKind *out);
+/* "cuda", or "cuda:1" for one of several devices; *INDEX is 0 without a number. */
+ZIE_API gboolean zie_device_from_name (const char *name, ZieBackendKind *out, int *index);
 ZIE_API gboolean zie_compute_from_name (const char *name, ZieCompute *out);
 ZIE_API gboolean zie_noise_from_name (const char *name, ZieNoise *out);
 ZIE_API gboolean zie_sampler_from_name (const char *name, ZieSampler *out);

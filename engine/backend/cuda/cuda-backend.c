@@ -1,0 +1,376 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#define G_LOG_DOMAIN "zie-cuda"
+
+#include <gmodule.h>
+#include <zie/zie-error.h>
+
+#include "cuda-plugin.h"
+#include "cuda-private.h"
+
+/* The oldest cards with bf16 matrix units. */
+#define MIN_CC 80
+/* What a context, this module's code and cuBLASLt's take of the device: seen 480 to 620 MiB. */
+#define CONTEXT_SIZE ((guint64)640 << 20)
+/* Of the matrix units' peak, what large products sustain on a card that is warm. */
+#define SUSTAINED 0.68
+
+gboolean
+cuda_ok (CudaBackend *self, cudaError_t code, const char *what)
+{
+  if (code == cudaSuccess)
+    return TRUE;
+
+  g_mutex_lock (&self->lock);
+  if (self->failure == NULL)
+    {
+      self->failure = g_strdup_printf ("%s: %s (%s)", what, cudaGetErrorString (code), cudaGetErrorName (code));
+      self->failure_code = code;
+    }
+  g_mutex_unlock (&self->lock);
+  g_atomic_int_set (&self->failed, 1);
+  return FALSE;
+}
+
+void
+cuda_set_error (GError **error, cudaError_t code, const char *what)
+{
+  if (code == cudaErrorMemoryAllocation)
+    g_set_error (error, ZIE_ERROR, ZIE_ERROR_OUT_OF_DEVICE_MEMORY,
+                 "%s: the card has no more memory free; close other programs that use it, or ask for a smaller picture", what);
+  else
+    g_set_error (error, ZIE_ERROR, ZIE_ERROR_DEVICE_LOST,
+                 "the card stopped: %s: %s; try again, or compute on the CPU", what, cudaGetErrorString (code));
+}
+
+static int
+get_attribute (int index, enum cudaDeviceAttr attribute)
+{
+  int value = 0;
+
+  return cudaDeviceGetAttribute (&value, attribute, index) == cudaSuccess ? value : 0;
+}
+
+/* Multiply-adds in bf16 with fp32 sums that a multiprocessor does in a clock, as operations (the vendor's tables). */
+static double
+flops_per_clock (int cc)
+{
+  switch (cc)
+    {
+    case 80: return 2048;
+    case 90: return 4096;
+    case 100: case 103: return 8192;
+    default: return 1024 / 2;                    /* consumer cards: half rate with fp32 sums */
+    }
+}
+
+static void
+describe_card (int index, ZieDevice *device, const struct cudaDeviceProp *properties)
+{
+  int cc = 10 * properties->major + properties->minor;
+  double clock = get_attribute (index, cudaDevAttrClockRate) * 1e3;
+  double memory_clock = get_attribute (index, cudaDevAttrMemoryClockRate) * 1e3;
+  char pci_id[32] = "";
+  CudaNvmlFacts facts = { 0 };
+  int runtime = 0;
+
+  cudaDeviceGetPCIBusId (pci_id, sizeof pci_id, index);
+  cuda_nvml_query (pci_id, &facts);
+  cudaRuntimeGetVersion (&runtime);
+
+  *device = (ZieDevice) { .kind = ZIE_BACKEND_CUDA, .index = index, .caps = (guint32)cc, .n_threads = 1, .memory_base = CONTEXT_SIZE };
+  g_strlcpy (device->name, properties->name, sizeof device->name);
+  g_snprintf (device->detail, sizeof device->detail, "compute capability %d.%d, %d multiprocessors; driver %s, CUDA runtime %d.%d",
+              properties->major, properties->minor, properties->multiProcessorCount, facts.driver[0] ? facts.driver : "unknown",
+              runtime / 1000, runtime % 1000 / 10);
+  device->memory_total = facts.total ? facts.total : properties->totalGlobalMem;
+  device->memory_free = facts.total ? facts.free : properties->totalGlobalMem;
+  device->flops_bf16 = SUSTAINED * clock * properties->multiProcessorCount * flops_per_clock (cc);
+  device->bytes_per_second = 0.85 * 2 * memory_clock * get_attribute (index, cudaDevAttrGlobalMemoryBusWidth) / 8;
+  device->link_bytes_per_second = facts.link_bytes_per_second > 0 ? facts.link_bytes_per_second : 12.5e9;
+}
+
+static guint
+cuda_list (ZieDevice *devices, guint max_devices)
+{
+  int n = 0;
+  guint n_listed = 0;
+
+  if (cudaGetDeviceCount (&n) != cudaSuccess)
+    {
+      cudaGetLastError ();
+      return 0;
+    }
+  for (int i = 0; i < n && n_listed < max_devices; i++)
+    {
+      struct cudaDeviceProp properties;
+
+      if (cudaGetDeviceProperties (&properties, i) == cudaSuccess && 10 * properties.major + properties.minor >= MIN_CC)
+        describe_card (i, &devices[n_listed++], &properties);
+    }
+  return n_listed;
+}
+
+static char *
+cuda_explain (void)
+{
+  int n = 0;
+  cudaError_t code = cudaGetDeviceCount (&n);
+  struct cudaDeviceProp properties;
+
+  if (code == cudaErrorInsufficientDriver)
+    return g_strdup ("there is no NVIDIA driver, or one too old for this program's CUDA 12 or 13");
+  if (code != cudaSuccess || n == 0)
+    return g_strdup_printf ("there is no NVIDIA card that CUDA can use (%s)", cudaGetErrorString (code));
+  if (cudaGetDeviceProperties (&properties, 0) == cudaSuccess)
+    return g_strdup_printf ("%s has compute capability %d.%d; this program needs 8.0 (the RTX 30 series and later), so it computes on the CPU",
+                            properties.name, properties.major, properties.minor);
+  return g_strdup ("the NVIDIA driver answers no questions about its card");
+}
+
+static void
+cuda_describe (ZieOps *ops, ZieDtype *act, ZieCompute *best_compute)
+{
+  cuda_ops_init (ops);
+  *act = ZIE_DTYPE_BF16;
+  *best_compute = ZIE_COMPUTE_BF16;
+}
+
+/* "mma", "hopper" … in the variable NAME; nothing: the best. */
+static CudaKernelChoice
+choice_from_environment (const char *name)
+{
+  const char *value = g_getenv (name);
+
+  if (g_strcmp0 (value, "mma") == 0)
+    return CUDA_KERNEL_MMA;
+  if (value != NULL && g_str_has_prefix (value, "hopper"))
+    return CUDA_KERNEL_HOPPER;
+  return CUDA_KERNEL_AUTO;
+}
+
+static void
+fill_card (CudaCard *card, int index)
+{
+  enum cudaDriverEntryPointQueryResult found;
+
+  card->cc = 10 * get_attribute (index, cudaDevAttrComputeCapabilityMajor) + get_attribute (index, cudaDevAttrComputeCapabilityMinor);
+  card->n_sms = get_attribute (index, cudaDevAttrMultiProcessorCount);
+  card->max_smem = get_attribute (index, cudaDevAttrMaxSharedMemoryPerBlockOptin);
+  card->l2_bytes = get_attribute (index, cudaDevAttrL2CacheSize);
+  if (cudaGetDriverEntryPointByVersion ("cuTensorMapEncodeTiled", &card->encode_tiled, 12000, cudaEnableDefault, &found) != cudaSuccess
+      || found != cudaDriverEntryPointSuccess)
+    card->encode_tiled = NULL;
+  card->allow_hopper = card->cc == 90 && card->encode_tiled != NULL;
+}
+
+static void
+cuda_close (ZieBackend *backend)
+{
+  CudaBackend *self = backend->data;
+
+  cudaSetDevice (self->index);
+  g_clear_pointer (&self->weights, cuda_weights_free);
+  for (guint i = 0; i < PACE_MARKS; i++)
+    if (self->marks[i] != NULL)
+      cudaEventDestroy (self->marks[i]);
+  if (self->bounced != NULL)
+    cudaEventDestroy (self->bounced);
+  if (self->compute != NULL)
+    cudaStreamDestroy (self->compute);
+  if (self->copy != NULL)
+    cudaStreamDestroy (self->copy);
+  cudaFree (self->workspace);
+  cudaFreeHost (self->bounce);
+  g_clear_pointer (&self->cublaslt, zie_cublaslt_free);
+  g_mutex_clear (&self->lock);
+  g_free (self->failure);
+  g_free (self);
+  backend->data = NULL;
+}
+
+static cudaError_t
+create (CudaBackend *self)
+{
+  const unsigned flags = cudaEventDisableTiming | cudaEventBlockingSync;
+  cudaError_t code;
+
+  if ((code = cudaStreamCreateWithFlags (&self->compute, cudaStreamNonBlocking)) != cudaSuccess
+      || (code = cudaStreamCreateWithFlags (&self->copy, cudaStreamNonBlocking)) != cudaSuccess
+      || (code = cudaEventCreateWithFlags (&self->bounced, flags)) != cudaSuccess
+      || (code = cudaHostAlloc ((void **)&self->bounce, CUDA_STAGE_SIZE, cudaHostAllocDefault)) != cudaSuccess
+      || (code = cudaMalloc ((void **)&self->workspace, self->workspace_size)) != cudaSuccess)
+    return code;
+  for (guint i = 0; i < PACE_MARKS; i++)
+    if ((code = cudaEventCreateWithFlags (&self->marks[i], flags)) != cudaSuccess)
+      return code;
+  return cudaSuccess;
+}
+
+/* The position in cuda_list() is the device's index among all cards only where none is too old. */
+static int
+card_of (int index)
+{
+  ZieDevice devices[16];
+  guint n = cuda_list (devices, G_N_ELEMENTS (devices));
+
+  for (guint i = 0; i < n; i++)
+    if (devices[i].index == index)
+      return index;
+  return (guint)index < n ? devices[index].index : index;
+}
+
+static gboolean
+cuda_open (ZieBackend *backend, int device_index, GError **error)
+{
+  CudaBackend *self = g_new0 (CudaBackend, 1);
+  g_autoptr(GError) local = NULL;
+  const char *gemm = g_getenv ("ZIE_CUDA_GEMM");
+  struct cudaDeviceProp properties;
+  cudaError_t code;
+
+  backend->data = self;
+  g_mutex_init (&self->lock);
+  self->index = card_of (device_index);
+  if ((code = cudaSetDevice (self->index)) != cudaSuccess || (code = cudaGetDeviceProperties (&properties, self->index)) != cudaSuccess)
+    goto fail;
+
+  fill_card (&self->card, self->index);
+  self->attention = choice_from_environment ("ZIE_CUDA_ATTENTION");
+  self->conv = choice_from_environment ("ZIE_CUDA_CONV");
+  self->gemm = choice_from_environment ("ZIE_CUDA_GEMM");
+  self->workspace_size = zie_cublaslt_workspace_size (self->card.cc);
+  if ((code = create (self)) != cudaSuccess)
+    goto fail;
+
+  if (self->gemm == CUDA_KERNEL_AUTO && g_strcmp0 (gemm, "own") != 0)
+    self->cublaslt = zie_cublaslt_open (self->card.cc, properties.name, &local);
+  if (local != NULL)
+    g_debug ("cublaslt: %s; own products are used", local->message);
+  self->weights = cuda_weights_new (self, backend->threads);
+  backend->failed = &self->failed;
+  g_debug ("open device=%d name=\"%s\" cc=%d sms=%d cublaslt=%s", self->index, properties.name, self->card.cc, self->card.n_sms,
+           self->cublaslt ? "yes" : "no");
+  return TRUE;
+
+fail:
+  cuda_set_error (error, code, "the card could not be opened");
+  cuda_close (backend);
+  return FALSE;
+}
+
+static void *
+cuda_alloc (ZieBackend *backend, gsize size, GError **error)
+{
+  CudaBackend *self = backend->data;
+  void *memory = NULL;
+  cudaError_t code;
+
+  cudaSetDevice (self->index);
+  if ((code = cudaMalloc (&memory, MAX (size, 1))) != cudaSuccess)
+    {
+      cudaGetLastError ();
+      cuda_set_error (error, code, "memory for the picture");
+      return NULL;
+    }
+  return memory;
+}
+
+static void
+cuda_free (ZieBackend *backend, void *memory, gsize size)
+{
+  CudaBackend *self = backend->data;
+
+  cudaSetDevice (self->index);
+  cudaStreamSynchronize (self->compute);         /* a cancelled job may still run in it */
+  cudaFree (memory);
+}
+
+static void *
+cuda_alloc_host (ZieBackend *backend, gsize size, GError **error)
+{
+  CudaBackend *self = backend->data;
+  void *memory = NULL;
+
+  cudaSetDevice (self->index);
+  if (cudaHostAlloc (&memory, MAX (size, 1), cudaHostAllocDefault) != cudaSuccess)
+    {
+      cudaGetLastError ();
+      g_set_error (error, ZIE_ERROR, ZIE_ERROR_OUT_OF_HOST_MEMORY,
+                   "%" G_GSIZE_FORMAT " bytes of locked memory could not be had: close other programs or ask for a smaller picture", size);
+      return NULL;
+    }
+  return memory;
+}
+
+static void
+cuda_free_host (ZieBackend *backend, void *memory, gsize size)
+{
+  cudaFreeHost (memory);
+}
+
+static gboolean
+cuda_place (ZieBackend *backend, const ZieWeightPlaces *places, GError **error)
+{
+  CudaBackend *self = backend->data;
+
+  cudaSetDevice (self->index);
+  g_atomic_int_set (&self->failed, 0);
+  g_clear_pointer (&self->failure, g_free);
+  return cuda_weights_place (self->weights, places, error);
+}
+
+static void
+cuda_release (ZieBackend *backend)
+{
+  CudaBackend *self = backend->data;
+
+  cudaSetDevice (self->index);
+  cuda_weights_drop (self->weights);
+}
+
+static guint64
+cuda_get_held (ZieBackend *backend)
+{
+  CudaBackend *self = backend->data;
+
+  return cuda_weights_get_held (self->weights);
+}
+
+static gboolean
+cuda_check (ZieBackend *backend, GError **error)
+{
+  CudaBackend *self = backend->data;
+
+  if (!g_atomic_int_get (&self->failed))
+    return TRUE;
+
+  g_mutex_lock (&self->lock);
+  if (self->failure_code == cudaErrorMemoryAllocation)
+    g_set_error (error, ZIE_ERROR, ZIE_ERROR_OUT_OF_DEVICE_MEMORY, "the card ran out of memory: %s", self->failure);
+  else
+    g_set_error (error, ZIE_ERROR, ZIE_ERROR_DEVICE_LOST,
+                 "the card stopped in the middle of the picture: %s; try again, or compute on the CPU", self->failure);
+  g_mutex_unlock (&self->lock);
+  return FALSE;
+}
+
+static const ZieBackendFuncs funcs = {
+  .kind = ZIE_BACKEND_CUDA,
+  .list = cuda_list,
+  .describe = cuda_describe,
+  .open = cuda_open,
+  .close = cuda_close,
+  .alloc = cuda_alloc,
+  .free = cuda_free,
+  .weight_size = cuda_weight_size,
+  .alloc_host = cuda_alloc_host,
+  .free_host = cuda_free_host,
+  .place = cuda_place,
+  .release = cuda_release,
+  .get_held = cuda_get_held,
+  .check = cuda_check,
+};
+
+G_MODULE_EXPORT const ZieCudaPlugin zie_cuda_plugin = {
+  ZIE_CUDA_PLUGIN_ABI, sizeof (ZieOps), sizeof (ZieBackendFuncs), sizeof (ZieDevice), &funcs, cuda_explain,
+};

@@ -1,0 +1,573 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#define G_LOG_DOMAIN "zie-cuda"
+
+#include <string.h>
+
+#include "zie-op-shape.h"
+
+#include "cuda-private.h"
+
+/* The op table over the kernels: each op finds its weights on the card, fills the kernel's arguments and launches.  All
+ * but upload and download return before the device has done anything. */
+
+/* Attention with heads wider than the fused kernel's: blocks of queries whose scores take at most this. */
+#define WIDE_HEAD 128
+#define WIDE_SCRATCH ((gsize)64 << 20)
+#define WIDE_MIN_ROWS 64
+/* Products with less than this are not worth cuBLASLt's own launch. */
+#define SMALL_FLOPS 1e8
+
+/* TRUE: go on.  Keeps the host from running far ahead. */
+static gboolean
+begin (ZieOpCtx *ctx)
+{
+  CudaBackend *self = ctx->backend;
+  cudaEvent_t *mark;
+
+  if (zie_op_cancelled (ctx))
+    return FALSE;
+  if (++self->n_launched % PACE_OPS != 0)
+    return TRUE;
+
+  mark = &self->marks[self->n_marks++ % PACE_MARKS];
+  if (self->n_marks > PACE_MARKS && !cuda_ok (self, cudaEventSynchronize (*mark), "computing"))
+    return FALSE;
+  return cuda_ok (self, cudaEventRecord (*mark, self->compute), "computing") && !zie_op_cancelled (ctx);
+}
+
+static void
+end (ZieOpCtx *ctx, int code, const char *what)
+{
+  cuda_ok (ctx->backend, (cudaError_t)code, what);
+}
+
+static CudaStream
+stream_of (const ZieOpCtx *ctx)
+{
+  return (CudaStream)((const CudaBackend *)ctx->backend)->compute;
+}
+
+static gboolean
+is_f32 (const ZieTensor *t)
+{
+  return t->dtype == ZIE_DTYPE_F32;
+}
+
+static cuda_bf16 *
+bf16 (const ZieTensor *t)
+{
+  g_assert (t->dtype == ZIE_DTYPE_BF16);
+  return (cuda_bf16 *)(gpointer)t->data;
+}
+
+static const float *
+vector (ZieOpCtx *ctx, const ZieWeight *w)
+{
+  const CudaBackend *self = ctx->backend;
+  return w ? cuda_weights_find (self->weights, w) : NULL;
+}
+
+static const cuda_bf16 *
+matrix (ZieOpCtx *ctx, const ZieWeight *w)
+{
+  const CudaBackend *self = ctx->backend;
+  return cuda_weights_find (self->weights, w);
+}
+
+static const float *
+row_or_null (const ZieTensor *t)
+{
+  return t ? zie_tensor_f32 (t) : NULL;
+}
+
+/* Host numbers to the device in the tensor's type, and back: a stretch of rows at a time through pinned memory. */
+static gint64
+rows_at_once (const ZieTensor *t)
+{
+  return MAX (1, (gint64)(CUDA_STAGE_SIZE / zie_dtype_row_size (t->dtype, t->cols)));
+}
+
+static void
+cuda_upload (ZieOpCtx *ctx, ZieTensor *dst, const void *host)
+{
+  CudaBackend *self = ctx->backend;
+  gsize row = zie_dtype_row_size (dst->dtype, dst->cols), pitch = zie_dtype_row_size (dst->dtype, dst->stride);
+  gint64 step = rows_at_once (dst);
+  const float *from = host;
+
+  g_assert (row <= CUDA_STAGE_SIZE);
+  for (gint64 r = 0; r < dst->rows && begin (ctx); r += step)
+    {
+      gint64 n = MIN (step, dst->rows - r), count = n * dst->cols;
+
+      if (is_f32 (dst))
+        memcpy (self->bounce, from, (gsize)count * sizeof (float));
+      else
+        for (gint64 i = 0; i < count; i++)
+          ((guint16 *)(gpointer)self->bounce)[i] = zie_f32_to_bf16 (from[i]);
+      from += count;
+      end (ctx, cudaMemcpy2DAsync (dst->data + (gsize)r * pitch, pitch, self->bounce, row, row, (gsize)n, cudaMemcpyHostToDevice,
+                                   self->compute), "upload");
+      end (ctx, cudaEventRecord (self->bounced, self->compute), "upload");
+      end (ctx, cudaEventSynchronize (self->bounced), "upload");
+    }
+}
+
+static void
+cuda_download (ZieOpCtx *ctx, void *host, const ZieTensor *src)
+{
+  CudaBackend *self = ctx->backend;
+  gsize row = zie_dtype_row_size (src->dtype, src->cols), pitch = zie_dtype_row_size (src->dtype, src->stride);
+  gint64 step = rows_at_once (src);
+  float *to = host;
+
+  g_assert (row <= CUDA_STAGE_SIZE);
+  for (gint64 r = 0; r < src->rows && begin (ctx); r += step)
+    {
+      gint64 n = MIN (step, src->rows - r), count = n * src->cols;
+
+      end (ctx, cudaMemcpy2DAsync (self->bounce, row, src->data + (gsize)r * pitch, pitch, row, (gsize)n, cudaMemcpyDeviceToHost,
+                                   self->compute), "download");
+      end (ctx, cudaEventRecord (self->bounced, self->compute), "download");
+      end (ctx, cudaEventSynchronize (self->bounced), "download");
+      if (is_f32 (src))
+        memcpy (to, self->bounce, (gsize)count * sizeof (float));
+      else
+        for (gint64 i = 0; i < count; i++)
+          to[i] = zie_bf16_to_f32 (((const guint16 *)(gconstpointer)self->bounce)[i]);
+      to += count;
+    }
+}
+
+static void
+cuda_acquire (ZieOpCtx *ctx, const ZieWeightBlock *block)
+{
+  const CudaBackend *self = ctx->backend;
+  cuda_weights_acquire (self->weights, ctx, block);
+}
+
+static void
+cuda_release (ZieOpCtx *ctx, const ZieWeightBlock *block)
+{
+  const CudaBackend *self = ctx->backend;
+  cuda_weights_release (self->weights, block);
+}
+
+/* cuBLASLt where it is there and does it, else our own. */
+static void
+run_gemm (ZieOpCtx *ctx, const CudaGemm *g)
+{
+  CudaBackend *self = ctx->backend;
+
+  if (self->cublaslt != NULL && 2.0 * (double)g->m * (double)g->n * (double)g->k >= SMALL_FLOPS && zie_cublaslt_supports (g))
+    {
+      zie_cublaslt_tune (self->cublaslt, stream_of (ctx), g, self->workspace, self->workspace_size);
+      if (zie_cublaslt_gemm (self->cublaslt, stream_of (ctx), g, self->workspace, self->workspace_size))
+        return;
+    }
+  end (ctx, zie_cuda_gemm (&self->card, stream_of (ctx), g, self->gemm), "a matrix product");
+}
+
+static void
+product (ZieOpCtx *ctx, ZieTensor *y, const ZieTensor *x, const cuda_bf16 *w, gint64 n, const float *bias)
+{
+  CudaGemm g = { .y = y->data, .y_is_f32 = is_f32 (y), .x = (const cuda_bf16 *)(gconstpointer)x->data, .w = w, .bias = bias,
+                 .ldy = y->stride, .ldx = x->stride, .ldw = x->cols, .m = x->rows, .n = n, .k = x->cols };
+
+  if (w == NULL)
+    return;
+  if (is_f32 (x))
+    end (ctx, zie_cuda_linear_small (stream_of (ctx), zie_tensor_f32 (y), y->stride, zie_tensor_f32 (x), x->stride, w, FALSE, bias,
+                                     x->rows, n, x->cols), "a small matrix product");
+  else
+    run_gemm (ctx, &g);
+}
+
+static void
+cuda_linear (ZieOpCtx *ctx, ZieTensor *y, const ZieTensor *x, const ZieWeight *w, const ZieWeight *b)
+{
+  zie_op_shape_linear (y, x, w, b);
+  if (begin (ctx))
+    product (ctx, y, x, matrix (ctx, w), w->rows, vector (ctx, b));
+}
+
+/* One product where the weights lie one after the other, as they do when they were bound so. */
+static void
+cuda_linear_stacked (ZieOpCtx *ctx, ZieTensor *y, const ZieTensor *x, const ZieWeight *const *w, guint n)
+{
+  const cuda_bf16 *first = matrix (ctx, w[0]), *next = first;
+  gint64 rows = 0, at = 0;
+  gboolean is_one = first != NULL;
+
+  for (guint i = 0; i < n; i++)
+    {
+      is_one = is_one && matrix (ctx, w[i]) == next;
+      next = next ? next + w[i]->rows * w[i]->cols : NULL;
+      rows += w[i]->rows;
+    }
+  g_assert (rows == y->cols);
+  if (is_one)
+    {
+      if (begin (ctx))
+        product (ctx, y, x, first, rows, NULL);
+      return;
+    }
+  for (guint i = 0; i < n; i++)
+    {
+      ZieTensor part = zie_tensor_cols (y, at, w[i]->rows);
+
+      cuda_linear (ctx, &part, x, w[i], NULL);
+      at += w[i]->rows;
+    }
+}
+
+/* The table stays in the mapped file: the rows that are asked for go over. */
+static void
+cuda_gather (ZieOpCtx *ctx, ZieTensor *y, const ZieWeight *table, const gint32 *ids)
+{
+  gsize row_size = zie_dtype_row_size (table->dtype, table->cols);
+  g_autofree float *rows = g_new (float, (gsize)(y->rows * y->cols));
+
+  zie_op_shape_gather (y, table);
+  for (gint64 r = 0; r < y->rows; r++)
+    zie_dtype_to_f32 (table->dtype, rows + r * y->cols, table->data + (gsize)ids[r] * row_size, table->cols);
+  cuda_upload (ctx, y, rows);
+}
+
+static void
+cuda_rms_norm (ZieOpCtx *ctx, ZieTensor *y, const ZieTensor *x, const ZieWeight *w, const ZieTensor *scale, float eps)
+{
+  zie_op_shape_rms_norm (y, x, w, scale);
+  if (begin (ctx))
+    end (ctx, zie_cuda_rms_norm (stream_of (ctx), bf16 (y), y->stride, bf16 (x), x->stride, vector (ctx, w), row_or_null (scale),
+                                 x->rows, x->cols, eps), "rms_norm");
+}
+
+static void
+resid_norm (ZieOpCtx *ctx, ZieTensor *x, const ZieTensor *y, const ZieWeight *w, const ZieTensor *gate, ZieTensor *h,
+            const ZieWeight *w_next, const ZieTensor *scale, float eps)
+{
+  CudaResidNorm a = { .x = bf16 (x), .h = h ? bf16 (h) : NULL, .y = bf16 (y), .ldx = x->stride, .ldh = h ? h->stride : 0,
+                      .ldy = y->stride, .rows = x->rows, .cols = x->cols, .w = vector (ctx, w), .gate = row_or_null (gate),
+                      .w_next = vector (ctx, w_next), .scale_next = row_or_null (scale), .eps = eps };
+
+  if (begin (ctx))
+    end (ctx, zie_cuda_resid_norm (stream_of (ctx), &a), "resid_norm");
+}
+
+static void
+cuda_gated_norm_add (ZieOpCtx *ctx, ZieTensor *x, const ZieTensor *y, const ZieWeight *w, const ZieTensor *gate, float eps)
+{
+  zie_op_shape_gated_norm_add (x, y, w, gate);
+  resid_norm (ctx, x, y, w, gate, NULL, NULL, NULL, eps);
+}
+
+static void
+cuda_gated_norm_add_norm (ZieOpCtx *ctx, ZieTensor *x, const ZieTensor *y, const ZieWeight *w, const ZieTensor *gate, ZieTensor *h,
+                          const ZieWeight *w_next, const ZieTensor *scale, float eps)
+{
+  zie_op_shape_gated_norm_add (x, y, w, gate);
+  zie_op_shape_rms_norm (h, x, w_next, scale);
+  resid_norm (ctx, x, y, w, gate, h, w_next, scale, eps);
+}
+
+static void
+cuda_layer_norm (ZieOpCtx *ctx, ZieTensor *y, const ZieTensor *x, const ZieTensor *scale, float eps)
+{
+  zie_op_shape_layer_norm (y, x, scale);
+  if (begin (ctx))
+    end (ctx, zie_cuda_layer_norm (stream_of (ctx), bf16 (y), y->stride, bf16 (x), x->stride, row_or_null (scale), x->rows, x->cols,
+                                   eps), "layer_norm");
+}
+
+static void
+cuda_qk_norm_rope (ZieOpCtx *ctx, ZieTensor *x, const ZieWeight *w, const ZieTensor *cos, const ZieTensor *sin, int heads,
+                   ZieRope rope, float eps)
+{
+  CudaQkNormRope a = { .q = bf16 (x), .ldq = x->stride, .rows = x->rows, .heads = heads, .d = (int)(x->cols / heads),
+                       .half = rope == ZIE_ROPE_HALF, .wq = vector (ctx, w), .cos = zie_tensor_f32 (cos), .sin = zie_tensor_f32 (sin),
+                       .eps = eps };
+
+  zie_op_shape_qk_norm_rope (x, w, cos, sin, heads);
+  if (begin (ctx))
+    end (ctx, zie_cuda_qk_norm_rope (stream_of (ctx), &a), "qk_norm_rope");
+}
+
+/* --- attention with wide heads (the VAE's): o = softmax (q k^T) v as products of blocks of queries --- */
+
+typedef struct
+{
+  gint64 keys;                   /* n, rounded up to whole vectors */
+  gint64 rows;                   /* queries at a time */
+  gsize vt, scores, p;           /* bytes */
+} Wide;
+
+static gsize
+aligned (gsize size)
+{
+  return (size + 255) & ~(gsize)255;
+}
+
+static Wide
+wide_layout (gint64 m, gint64 n, gint64 d)
+{
+  Wide wide = { .keys = (n + 7) & ~(gint64)7 };
+  gint64 rows = (gint64)(WIDE_SCRATCH / ((gsize)wide.keys * (sizeof (float) + sizeof (cuda_bf16))));
+
+  wide.rows = MIN (m, MAX (WIDE_MIN_ROWS, rows & ~(gint64)127));
+  wide.vt = aligned ((gsize)(d * wide.keys) * sizeof (cuda_bf16));
+  wide.scores = aligned ((gsize)(wide.rows * wide.keys) * sizeof (float));
+  wide.p = aligned ((gsize)(wide.rows * wide.keys) * sizeof (cuda_bf16));
+  return wide;
+}
+
+static void
+wide_head (ZieOpCtx *ctx, const CudaAttention *a, guint8 *scratch)
+{
+  Wide wide = wide_layout (a->m, a->n, a->d);
+  cuda_bf16 *vt = (cuda_bf16 *)(gpointer)scratch;
+  float *scores = (float *)(gpointer)(scratch + wide.vt);
+  cuda_bf16 *p = (cuda_bf16 *)(gpointer)(scratch + wide.vt + wide.scores);
+  CudaStream stream = stream_of (ctx);
+
+  if (wide.keys > a->n)                          /* the columns that make whole vectors count for nothing */
+    {
+      gsize tail = (gsize)(wide.keys - a->n) * sizeof (cuda_bf16), pitch = (gsize)wide.keys * sizeof (cuda_bf16);
+
+      end (ctx, cudaMemset2DAsync (vt + a->n, pitch, 0, tail, (gsize)a->d, (cudaStream_t)stream), "attention");
+      end (ctx, cudaMemset2DAsync (p + a->n, pitch, 0, tail, (gsize)wide.rows, (cudaStream_t)stream), "attention");
+    }
+  end (ctx, zie_cuda_transpose (stream, vt, wide.keys, a->v, a->ldv, a->n, a->d), "attention");
+  for (gint64 r = 0; r < a->m && begin (ctx); r += wide.rows)
+    {
+      gint64 n = MIN (wide.rows, a->m - r);
+      CudaGemm qk = { .y = scores, .y_is_f32 = TRUE, .x = a->q + r * a->ldq, .w = a->k, .ldy = wide.keys, .ldx = a->ldq, .ldw = a->ldk,
+                      .m = n, .n = a->n, .k = a->d };
+      CudaGemm pv = { .y = a->o + r * a->ldo, .x = p, .w = vt, .ldy = a->ldo, .ldx = wide.keys, .ldw = wide.keys, .m = n, .n = a->d,
+                      .k = wide.keys };
+
+      run_gemm (ctx, &qk);
+      end (ctx, zie_cuda_softmax_rows (stream, p, wide.keys, scores, wide.keys, n, a->n, a->scale), "attention");
+      run_gemm (ctx, &pv);
+    }
+}
+
+static void
+cuda_attention (ZieOpCtx *ctx, ZieTensor *o, const ZieTensor *q, const ZieTensor *k, const ZieTensor *v, int heads, int kv_heads,
+                float scale, gboolean causal)
+{
+  const CudaBackend *self = ctx->backend;
+  ZieOpShape shape = zie_op_shape_attention (o, q, k, v, heads, kv_heads, causal);
+  ZieMark mark = zie_arena_mark (ctx->arena);
+  CudaAttention a = { .o = bf16 (o), .q = bf16 (q), .k = bf16 (k), .v = bf16 (v), .ldo = o->stride, .ldq = q->stride, .ldk = k->stride,
+                      .ldv = v->stride, .m = q->rows, .n = k->rows, .heads = heads, .kv_heads = kv_heads, .d = (int)(q->cols / heads),
+                      .causal = causal, .scale = scale };
+
+  if (begin (ctx))
+    {
+      if (a.d <= WIDE_HEAD)
+        end (ctx, zie_cuda_attention (&self->card, stream_of (ctx), &a, self->attention), "attention");
+      else
+        {
+          g_assert (heads == 1 && !causal);
+          wide_head (ctx, &a, zie_op_scratch (ctx, &shape));
+        }
+    }
+  zie_arena_rewind (ctx->arena, mark);
+}
+
+static void
+cuda_swiglu (ZieOpCtx *ctx, ZieTensor *y, const ZieTensor *gate, const ZieTensor *up)
+{
+  zie_op_shape_swiglu (y, gate, up);
+  if (begin (ctx))
+    end (ctx, zie_cuda_swiglu (stream_of (ctx), bf16 (y), y->stride, bf16 (gate), gate->stride, bf16 (up), up->stride, y->rows,
+                               y->cols), "swiglu");
+}
+
+static void
+cuda_add (ZieOpCtx *ctx, ZieTensor *x, const ZieTensor *y)
+{
+  zie_op_shape_add (x, y);
+  if (begin (ctx))
+    end (ctx, zie_cuda_add (stream_of (ctx), bf16 (x), x->stride, bf16 (y), y->stride, x->rows, x->cols), "add");
+}
+
+static void
+cuda_unary (ZieOpCtx *ctx, ZieTensor *y, const ZieTensor *x, ZieUnary kind)
+{
+  static const CudaUnary kinds[] = { [ZIE_UNARY_SILU] = CUDA_UNARY_SILU, [ZIE_UNARY_TANH] = CUDA_UNARY_TANH,
+                                     [ZIE_UNARY_ONE_PLUS] = CUDA_UNARY_ONE_PLUS };
+
+  zie_op_shape_map (y, x);
+  if (begin (ctx))
+    end (ctx, zie_cuda_unary (stream_of (ctx), y->data, y->stride, x->data, x->stride, is_f32 (x), x->rows, x->cols, kinds[kind]),
+         "unary");
+}
+
+static void
+cuda_copy (ZieOpCtx *ctx, ZieTensor *y, const ZieTensor *x)
+{
+  CudaBackend *self = ctx->backend;
+
+  zie_op_shape_map (y, x);
+  if (begin (ctx))
+    end (ctx, cudaMemcpy2DAsync (y->data, zie_dtype_row_size (y->dtype, y->stride), x->data, zie_dtype_row_size (x->dtype, x->stride),
+                                 zie_dtype_row_size (x->dtype, x->cols), (gsize)x->rows, cudaMemcpyDeviceToDevice, self->compute),
+         "copy");
+}
+
+static void
+cuda_fill_rows (ZieOpCtx *ctx, ZieTensor *y, const ZieWeight *row)
+{
+  zie_op_shape_fill_rows (y, row);
+  if (begin (ctx))
+    end (ctx, zie_cuda_fill_rows (stream_of (ctx), bf16 (y), y->stride, vector (ctx, row), y->rows, y->cols), "fill_rows");
+}
+
+static void
+cuda_patchify (ZieOpCtx *ctx, ZieTensor *y, const ZieTensor *latent, int channels, int h, int w)
+{
+  zie_op_shape_patchify (y, latent, channels, h, w);
+  if (begin (ctx))
+    end (ctx, zie_cuda_patchify (stream_of (ctx), bf16 (y), y->stride, zie_tensor_f32 (latent), channels, h, w), "patchify");
+}
+
+static void
+cuda_unpatchify (ZieOpCtx *ctx, ZieTensor *latent, const ZieTensor *x, int channels, int h, int w)
+{
+  zie_op_shape_patchify (x, latent, channels, h, w);
+  if (begin (ctx))
+    end (ctx, zie_cuda_unpatchify (stream_of (ctx), zie_tensor_f32 (latent), x->data, is_f32 (x), x->stride, channels, h, w),
+         "unpatchify");
+}
+
+static void
+cuda_planes_to_pixels (ZieOpCtx *ctx, ZieTensor *y, const ZieTensor *x, float scale, float shift)
+{
+  zie_op_shape_planes (y, x);
+  if (begin (ctx))
+    end (ctx, zie_cuda_planes_to_pixels (stream_of (ctx), y->data, is_f32 (y), zie_tensor_f32 (x), y->rows, (int)y->cols, scale, shift),
+         "planes_to_pixels");
+}
+
+static void
+cuda_pixels_to_planes (ZieOpCtx *ctx, ZieTensor *y, const ZieTensor *x, float scale, float shift)
+{
+  zie_op_shape_planes (x, y);
+  if (begin (ctx))
+    end (ctx, zie_cuda_pixels_to_planes (stream_of (ctx), zie_tensor_f32 (y), x->data, is_f32 (x), x->rows, (int)x->cols, scale, shift),
+         "pixels_to_planes");
+}
+
+static void
+cuda_group_norm (ZieOpCtx *ctx, ZieTensor *scale, ZieTensor *shift, const ZieTensor *x, const ZieWeight *gamma, const ZieWeight *beta,
+                 int groups, float eps)
+{
+  ZieOpShape shape = zie_op_shape_group_norm (scale, shift, x, gamma, beta, groups);
+  ZieMark mark = zie_arena_mark (ctx->arena);
+  void *scratch = zie_op_scratch (ctx, &shape);
+
+  if (begin (ctx))
+    end (ctx, zie_cuda_group_norm (stream_of (ctx), zie_tensor_f32 (scale), zie_tensor_f32 (shift), bf16 (x), x->rows, (int)x->cols,
+                                   vector (ctx, gamma), vector (ctx, beta), groups, eps, scratch), "group_norm");
+  zie_arena_rewind (ctx->arena, mark);
+}
+
+static void
+cuda_affine (ZieOpCtx *ctx, ZieTensor *y, const ZieTensor *x, const ZieTensor *scale, const ZieTensor *shift)
+{
+  zie_op_shape_affine (y, x, scale, shift);
+  if (begin (ctx))
+    end (ctx, zie_cuda_affine (stream_of (ctx), bf16 (y), bf16 (x), zie_tensor_f32 (scale), zie_tensor_f32 (shift), x->rows,
+                               (int)x->cols, FALSE), "affine");
+}
+
+/* What the scratch depends on; the whole image's height is not in a shape, so its band's stands for it. */
+static CudaConv
+conv_of_shape (const ZieOpShape *shape)
+{
+  gint64 rows = shape->m / shape->w, h = rows * shape->stride, w = shape->w * shape->stride;
+  static const float given;
+
+  return (CudaConv) { .h = shape->upsample ? (h + 1) / 2 : h, .w = shape->upsample ? w / 2 : w, .in = (int)shape->channels,
+                      .out = (int)shape->n, .ksize = (int)shape->ksize, .stride = (int)shape->stride, .upsample = shape->upsample,
+                      .scale = shape->has_norm ? &given : NULL, .shift = shape->has_norm ? &given : NULL,
+                      .residual = shape->has_residual ? &given : NULL, .rows = rows };
+}
+
+static void
+cuda_conv2d (ZieOpCtx *ctx, ZieTensor *y, const ZieTensor *x, const ZieConv *conv, const ZieConvArgs *args)
+{
+  const CudaBackend *self = ctx->backend;
+  ZieOpShape shape = zie_op_shape_conv (y, x, conv, args);
+  ZieMark mark = zie_arena_mark (ctx->arena);
+  CudaConv c = { .y = y->data, .y_is_f32 = is_f32 (y), .x = bf16 (x), .h = x->h, .w = x->w, .in = conv->in, .out = conv->out,
+                 .ksize = conv->ksize, .stride = args->stride, .upsample = args->upsample, .weight = matrix (ctx, &conv->weight),
+                 .bias = vector (ctx, &conv->bias), .scale = row_or_null (args->gn_scale), .shift = row_or_null (args->gn_shift),
+                 .residual = args->residual ? args->residual->data : NULL, .row0 = args->row0, .rows = y->h,
+                 .scratch = zie_op_scratch (ctx, &shape) };
+
+  if (c.weight != NULL && begin (ctx))
+    end (ctx, zie_cuda_conv (&self->card, stream_of (ctx), &c, self->conv), "a convolution");
+  zie_arena_rewind (ctx->arena, mark);
+}
+
+static gsize
+cuda_scratch (const ZieOpCtx *ctx, const ZieOpShape *shape)
+{
+  Wide wide;
+  CudaConv conv;
+
+  switch (shape->kind)
+    {
+    case ZIE_OP_ATTENTION:
+      if (shape->k <= WIDE_HEAD)
+        return 0;
+      wide = wide_layout (shape->m, shape->n, shape->k);
+      return wide.vt + wide.scores + wide.p;
+    case ZIE_OP_CONV:
+      conv = conv_of_shape (shape);
+      return zie_cuda_conv_scratch (&conv);
+    case ZIE_OP_GROUP_NORM:
+      return zie_cuda_group_norm_scratch (shape->m, (int)shape->n);
+    case ZIE_OP_LINEAR:
+    case ZIE_OP_ELEMENTWISE:
+      return 0;
+    }
+  g_assert_not_reached ();
+}
+
+void
+cuda_ops_init (ZieOps *ops)
+{
+  *ops = (ZieOps) {
+    .name = "cuda",
+    .scratch = cuda_scratch,
+    .acquire = cuda_acquire,
+    .release = cuda_release,
+    .upload = cuda_upload,
+    .download = cuda_download,
+    .linear = cuda_linear,
+    .linear_stacked = cuda_linear_stacked,
+    .gather = cuda_gather,
+    .rms_norm = cuda_rms_norm,
+    .gated_norm_add = cuda_gated_norm_add,
+    .gated_norm_add_norm = cuda_gated_norm_add_norm,
+    .layer_norm = cuda_layer_norm,
+    .qk_norm_rope = cuda_qk_norm_rope,
+    .attention = cuda_attention,
+    .swiglu = cuda_swiglu,
+    .add = cuda_add,
+    .unary = cuda_unary,
+    .copy = cuda_copy,
+    .fill_rows = cuda_fill_rows,
+    .patchify = cuda_patchify,
+    .unpatchify = cuda_unpatchify,
+    .planes_to_pixels = cuda_planes_to_pixels,
+    .pixels_to_planes = cuda_pixels_to_planes,
+    .group_norm = cuda_group_norm,
+    .affine = cuda_affine,
+    .conv2d = cuda_conv2d,
+  };
+}

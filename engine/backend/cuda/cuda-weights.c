@@ -1,0 +1,830 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#define G_LOG_DOMAIN "zie-cuda"
+
+#include <string.h>
+#include <zie/zie-device.h>
+
+#include "cuda-private.h"
+
+/* Weights come from mapped files: a loader thread fills pinned memory (the pool's threads convert on the way) and the
+ * copy stream takes it to the device.  Blocks that stay have memory of their own; the others share slots, and the one
+ * that followed last time is fetched while a block is in use.  Streamed blocks keep a pinned copy in the device's form
+ * where the host has memory to spare, so that from the second time on a block is one copy at the link's full speed. */
+
+#define ALIGN ((gsize)256)
+/* What one thread converts at a time, bytes of the device's form. */
+#define PIECE_SIZE ((gsize)1 << 20)
+/* Numbers in whole blocks of every quantised type. */
+#define WHOLE ((gsize)256)
+#define WAIT_US (20 * G_TIME_SPAN_MILLISECOND)
+/* Of the memory that is free on the host, at most this share is locked. */
+#define PINNED_SHARE 0.5
+
+typedef struct
+{
+  const ZieWeightBlock *block;   /* borrowed until the next place () */
+  guint64 id;
+  gsize size;
+  gboolean is_resident, is_packed;     /* is_packed: has convolutions, made on the device */
+  guint8 *memory;                /* device, of a resident block; owned */
+  guint8 *address;               /* device, while it is there */
+  int slot;                      /* -1: in none */
+  int successor;                 /* index of the streamed block that came after it last time; -1 */
+  gboolean is_queued, is_there;  /* is_there: its copies are in the copy stream, ready says when they are done */
+  cudaEvent_t ready;
+  guint8 *pinned;                /* host copy in the device's form, or NULL; owned */
+  gboolean is_pinned_filled;
+} Block;
+
+typedef struct
+{
+  int block;                     /* index, or -1 */
+  gboolean in_use;
+  cudaEvent_t free;              /* the last use is over */
+} Slot;
+
+typedef struct
+{
+  guint8 *memory;                /* pinned, CUDA_STAGE_SIZE */
+  cudaEvent_t done;              /* its last copy */
+} Stage;
+
+typedef struct
+{
+  int block;
+  gsize offset;
+} Place;
+
+struct _CudaWeights
+{
+  CudaBackend *backend;
+  ZieThreads *threads;
+
+  GMutex lock;                   /* of all that follows, but for what only the loader uses */
+  GCond changed;
+  GThread *loader;
+  GQueue queue;                  /* of index + 1 */
+  gboolean is_busy, is_ending;
+
+  GPtrArray *blocks;             /* of Block, owned */
+  GHashTable *by_id;             /* id to index + 1 */
+  GHashTable *by_data;           /* a weight's data to Place, owned */
+  Slot *slots;
+  guint n_slots;
+  guint8 *slot_memory;
+  gsize slot_size;
+  int last_streamed;
+  guint64 pinned_size, pinned_limit;
+  _Atomic guint64 held;
+
+  /* The loader's own. */
+  Stage stages[CUDA_N_STAGES];
+  guint next_stage;
+  guint8 *raw;                   /* device: a convolution as stored, in bf16, before it is packed */
+  gsize raw_size;
+};
+
+gsize
+cuda_weight_size (const ZieWeight *weight)
+{
+  gsize size;
+
+  if (weight->use == ZIE_WEIGHT_TABLE)
+    return 0;
+  if (weight->use != ZIE_WEIGHT_MATRIX)
+    size = zie_cuda_conv_packed_size ((int)(weight->cols / ((gint64)weight->ksize * weight->ksize)), (int)weight->rows, weight->ksize,
+                                      weight->use == ZIE_WEIGHT_UPCONV);
+  else
+    size = weight->rows == 1 ? (gsize)weight->cols * sizeof (float) : (gsize)(weight->rows * weight->cols) * sizeof (cuda_bf16);
+  return (size + ALIGN - 1) & ~(ALIGN - 1);
+}
+
+static gboolean
+is_conv (const ZieWeight *weight)
+{
+  return weight->use == ZIE_WEIGHT_CONV || weight->use == ZIE_WEIGHT_UPCONV;
+}
+
+static void
+block_free (gpointer data)
+{
+  Block *block = data;
+
+  cudaFree (block->memory);
+  cudaFreeHost (block->pinned);
+  if (block->ready != NULL)
+    cudaEventDestroy (block->ready);
+  g_free (block);
+}
+
+/* --- the loader --- */
+
+/* Numbers [from, from + n) of a weight, to a place in host memory: as bf16, or f32 for a vector. */
+typedef struct
+{
+  const ZieWeight *weight;
+  gint64 from, n;
+  guint8 *to;
+} Piece;
+
+static gboolean
+is_f32 (const ZieWeight *weight)
+{
+  return weight->rows == 1 && !is_conv (weight);
+}
+
+static void
+convert_piece (gpointer data, gint64 item, guint thread)
+{
+  const Piece *piece = &((const Piece *)data)[item];
+  const ZieWeight *w = piece->weight;
+  float numbers[1024];
+
+  if (is_f32 (w))
+    {
+      zie_dtype_to_f32 (w->dtype, (float *)(gpointer)piece->to, w->data + zie_dtype_row_size (w->dtype, piece->from), piece->n);
+      return;
+    }
+  if (w->dtype == ZIE_DTYPE_BF16)
+    {
+      memcpy (piece->to, w->data + (gsize)piece->from * sizeof (cuda_bf16), (gsize)piece->n * sizeof (cuda_bf16));
+      return;
+    }
+  for (gint64 i = 0; i < piece->n; i += (gint64)G_N_ELEMENTS (numbers))
+    {
+      gint64 n = MIN (piece->n - i, (gint64)G_N_ELEMENTS (numbers));
+      cuda_bf16 *to = (cuda_bf16 *)(gpointer)piece->to + i;
+
+      zie_dtype_to_f32 (w->dtype, numbers, w->data + zie_dtype_row_size (w->dtype, piece->from + i), n);
+      for (gint64 j = 0; j < n; j++)
+        to[j] = zie_f32_to_bf16 (numbers[j]);
+    }
+}
+
+static void
+convert (CudaWeights *self, GArray *pieces)
+{
+  if (self->threads != NULL && pieces->len > 1)
+    zie_threads_run (self->threads, pieces->len, NULL, convert_piece, pieces->data);
+  else
+    for (guint i = 0; i < pieces->len; i++)
+      convert_piece (pieces->data, i, 0);
+  g_array_set_size (pieces, 0);
+}
+
+static void
+add_pieces (GArray *pieces, const ZieWeight *weight, gint64 from, gint64 n, guint8 *to)
+{
+  gsize number = is_f32 (weight) ? sizeof (float) : sizeof (cuda_bf16);
+  gint64 step = (gint64)(PIECE_SIZE / number);
+
+  for (gint64 i = 0; i < n; i += step)
+    {
+      Piece piece = { weight, from + i, MIN (step, n - i), to + (gsize)i * number };
+      g_array_append_val (pieces, piece);
+    }
+}
+
+static Stage *
+take_stage (CudaWeights *self)
+{
+  Stage *stage = &self->stages[self->next_stage];
+
+  self->next_stage = (self->next_stage + 1) % CUDA_N_STAGES;
+  cuda_ok (self->backend, cudaEventSynchronize (stage->done), "loading weights");
+  return stage;
+}
+
+static void
+send (CudaWeights *self, Stage *stage, void *to, gsize size)
+{
+  cudaStream_t copy = self->backend->copy;
+
+  if (size > 0)
+    cuda_ok (self->backend, cudaMemcpyAsync (to, stage->memory, size, cudaMemcpyHostToDevice, copy), "loading weights");
+  cuda_ok (self->backend, cudaEventRecord (stage->done, copy), "loading weights");
+}
+
+/* The convolution goes over as stored and is packed there. */
+static void
+load_conv (CudaWeights *self, GArray *pieces, const ZieWeight *w, void *to)
+{
+  gint64 n = w->rows * w->cols, step = (gint64)(CUDA_STAGE_SIZE / sizeof (cuda_bf16));
+  int in = (int)(w->cols / ((gint64)w->ksize * w->ksize));
+
+  for (gint64 i = 0; i < n; i += step)
+    {
+      Stage *stage = take_stage (self);
+      gint64 part = MIN (step, n - i);
+
+      add_pieces (pieces, w, i, part, stage->memory);
+      convert (self, pieces);
+      send (self, stage, self->raw + (gsize)i * sizeof (cuda_bf16), (gsize)part * sizeof (cuda_bf16));
+    }
+  cuda_ok (self->backend,
+           (cudaError_t)zie_cuda_conv_pack ((CudaStream)self->backend->copy, to, self->raw, FALSE, in, (int)w->rows, w->ksize,
+                                            w->use == ZIE_WEIGHT_UPCONV), "packing a convolution");
+}
+
+/* Through the stages: weights in the device's form lie one after the other, so a stage holds a stretch of several. */
+static void
+load_staged (CudaWeights *self, const Block *block)
+{
+  g_autoptr(GArray) pieces = g_array_new (FALSE, FALSE, sizeof (Piece));
+  gsize offset = 0, begin = 0, used = 0;         /* the stretch [begin, begin + used) of the block is in STAGE */
+  Stage *stage = NULL;
+
+  for (guint i = 0; i < block->block->n_weights && !g_atomic_int_get (&self->backend->failed); i++)
+    {
+      const ZieWeight *w = &block->block->weights[i];
+      gsize size = cuda_weight_size (w), number = is_f32 (w) ? sizeof (float) : sizeof (cuda_bf16);
+      gint64 n = w->rows * w->cols, from = 0;
+
+      if (size == 0)
+        continue;
+      if (is_conv (w))
+        {
+          if (stage != NULL)
+            {
+              convert (self, pieces);
+              send (self, stage, block->address + begin, used);
+              stage = NULL;
+            }
+          load_conv (self, pieces, w, block->address + offset);
+          offset += size;
+          continue;
+        }
+      while (from < n)
+        {
+          gsize at = offset + (gsize)from * number;
+          gint64 part;
+
+          if (stage != NULL && at - begin + WHOLE * number > CUDA_STAGE_SIZE)
+            {
+              convert (self, pieces);
+              send (self, stage, block->address + begin, used);
+              stage = NULL;
+            }
+          if (stage == NULL)
+            {
+              stage = take_stage (self);
+              begin = at;
+            }
+          part = (gint64)((CUDA_STAGE_SIZE - (at - begin)) / number / WHOLE * WHOLE);
+          part = MIN (n - from, part);
+          add_pieces (pieces, w, from, part, stage->memory + (at - begin));
+          used = at - begin + (gsize)part * number;
+          from += part;
+        }
+      offset += size;
+    }
+  if (stage != NULL)
+    {
+      convert (self, pieces);
+      send (self, stage, block->address + begin, used);
+    }
+}
+
+static void
+fill_pinned (CudaWeights *self, Block *block)
+{
+  g_autoptr(GArray) pieces = g_array_new (FALSE, FALSE, sizeof (Piece));
+  gsize offset = 0;
+
+  for (guint i = 0; i < block->block->n_weights; i++)
+    {
+      const ZieWeight *w = &block->block->weights[i];
+
+      if (cuda_weight_size (w) > 0)
+        add_pieces (pieces, w, 0, w->rows * w->cols, block->pinned + offset);
+      offset += cuda_weight_size (w);
+    }
+  convert (self, pieces);
+  block->is_pinned_filled = TRUE;
+}
+
+/* A host copy, where the block will be needed again and memory can be spared. */
+static void
+try_pinning (CudaWeights *self, Block *block)
+{
+  if (block->pinned != NULL || block->is_resident || block->is_packed || self->pinned_size + block->size > self->pinned_limit)
+    return;
+  if (cudaHostAlloc ((void **)&block->pinned, block->size, cudaHostAllocDefault) != cudaSuccess)
+    {
+      cudaGetLastError ();
+      block->pinned = NULL;
+      self->pinned_limit = self->pinned_size;    /* no more is to be had */
+      return;
+    }
+  self->pinned_size += block->size;
+}
+
+static void
+load_block (CudaWeights *self, Block *block)
+{
+  CudaBackend *backend = self->backend;
+
+  if (block->slot >= 0)
+    cuda_ok (backend, cudaStreamWaitEvent (backend->copy, self->slots[block->slot].free, 0), "streaming weights");
+  try_pinning (self, block);
+  if (block->pinned != NULL)
+    {
+      if (!block->is_pinned_filled)
+        fill_pinned (self, block);
+      cuda_ok (backend, cudaMemcpyAsync (block->address, block->pinned, block->size, cudaMemcpyHostToDevice, backend->copy),
+               "streaming weights");
+    }
+  else
+    load_staged (self, block);
+  cuda_ok (backend, cudaEventRecord (block->ready, backend->copy), "loading weights");
+}
+
+static gpointer
+loader_main (gpointer data)
+{
+  CudaWeights *self = data;
+
+  cudaSetDevice (self->backend->index);
+  g_mutex_lock (&self->lock);
+  while (!self->is_ending)
+    {
+      int index = GPOINTER_TO_INT (g_queue_pop_head (&self->queue)) - 1;
+      Block *block;
+
+      if (index < 0)
+        {
+          g_cond_wait (&self->changed, &self->lock);
+          continue;
+        }
+      block = g_ptr_array_index (self->blocks, (guint)index);
+      self->is_busy = TRUE;
+      g_mutex_unlock (&self->lock);
+
+      load_block (self, block);
+
+      g_mutex_lock (&self->lock);
+      self->is_busy = FALSE;
+      block->is_queued = FALSE;
+      block->is_there = TRUE;
+      g_cond_broadcast (&self->changed);
+    }
+  g_mutex_unlock (&self->lock);
+  return NULL;
+}
+
+/* Lock held.  What waits is forgotten, what is being loaded is waited for. */
+static void
+settle (CudaWeights *self)
+{
+  gpointer item;
+
+  while ((item = g_queue_pop_head (&self->queue)) != NULL)
+    ((Block *)g_ptr_array_index (self->blocks, (guint)GPOINTER_TO_INT (item) - 1))->is_queued = FALSE;
+  while (self->is_busy)
+    g_cond_wait (&self->changed, &self->lock);
+  cudaStreamSynchronize (self->backend->copy);
+  cudaStreamSynchronize (self->backend->compute);
+}
+
+/* Lock held.  URGENT: before all others. */
+static void
+request (CudaWeights *self, int index, gboolean urgent)
+{
+  Block *block = g_ptr_array_index (self->blocks, (guint)index);
+  gpointer item = GINT_TO_POINTER (index + 1);
+
+  if (block->is_there)
+    return;
+  if (!block->is_queued)
+    {
+      block->is_queued = TRUE;
+      g_queue_push_tail (&self->queue, item);
+    }
+  if (urgent && g_queue_remove (&self->queue, item))
+    g_queue_push_head (&self->queue, item);
+  g_cond_broadcast (&self->changed);
+}
+
+/* --- placing --- */
+
+static guint64
+count_held (const CudaWeights *self)
+{
+  guint64 held = self->slot_memory ? self->n_slots * (guint64)self->slot_size : 0;
+
+  for (guint i = 0; i < self->blocks->len; i++)
+    {
+      const Block *block = g_ptr_array_index (self->blocks, i);
+      held += block->memory ? block->size : 0;
+    }
+  return held + self->raw_size;
+}
+
+static void
+free_slots (CudaWeights *self)
+{
+  for (guint i = 0; i < self->n_slots; i++)
+    cudaEventDestroy (self->slots[i].free);
+  g_clear_pointer (&self->slots, g_free);
+  cudaFree (self->slot_memory);
+  self->slot_memory = NULL;
+  self->n_slots = 0;
+  self->slot_size = 0;
+  self->last_streamed = -1;
+  for (guint i = 0; i < self->blocks->len; i++)
+    {
+      Block *block = g_ptr_array_index (self->blocks, i);
+      if (block->slot >= 0)
+        {
+          block->slot = -1;
+          block->address = NULL;
+          block->is_there = FALSE;
+        }
+    }
+}
+
+static void
+unplace (Block *block)
+{
+  cudaFree (block->memory);
+  block->memory = NULL;
+  block->address = NULL;
+  block->is_there = FALSE;
+}
+
+static Block *
+block_new (const ZieBlockPlace *place)
+{
+  Block *block = g_new0 (Block, 1);
+
+  block->block = place->block;
+  block->id = place->block->id;
+  block->size = place->size;
+  block->slot = block->successor = -1;
+  for (guint i = 0; i < place->block->n_weights; i++)
+    block->is_packed |= is_conv (&place->block->weights[i]);
+  return block;
+}
+
+/* The list of blocks becomes that of PLACES; those that were known keep what they have. */
+static void
+adopt_blocks (CudaWeights *self, const ZieWeightPlaces *places)
+{
+  g_autoptr(GPtrArray) old = g_steal_pointer (&self->blocks);
+  g_autoptr(GHashTable) old_ids = g_steal_pointer (&self->by_id);
+
+  self->blocks = g_ptr_array_new_with_free_func (block_free);
+  self->by_id = g_hash_table_new (g_int64_hash, g_int64_equal);
+  g_hash_table_remove_all (self->by_data);
+  for (guint i = 0; i < places->n_places; i++)
+    {
+      const ZieBlockPlace *place = &places->places[i];
+      guint known = GPOINTER_TO_UINT (g_hash_table_lookup (old_ids, &place->block->id));
+      Block *block = known > 0 ? g_steal_pointer (&g_ptr_array_index (old, known - 1)) : block_new (place);
+      gsize offset = 0;
+
+      block->successor = -1;
+      if (block->is_resident && !place->is_resident)
+        unplace (block);
+      block->is_resident = place->is_resident;
+      if (block->is_resident && block->pinned != NULL)
+        {
+          cudaFreeHost (g_steal_pointer (&block->pinned));
+          self->pinned_size -= block->size;
+          block->is_pinned_filled = FALSE;
+        }
+      g_ptr_array_add (self->blocks, block);
+      g_hash_table_insert (self->by_id, &block->id, GUINT_TO_POINTER (i + 1));
+      for (guint j = 0; j < block->block->n_weights; j++)
+        {
+          Place *at = g_new (Place, 1);
+          *at = (Place) { (int)i, offset };
+          g_hash_table_insert (self->by_data, (gpointer)block->block->weights[j].data, at);
+          offset += cuda_weight_size (&block->block->weights[j]);
+        }
+    }
+  for (guint i = 0; i < old->len; i++)
+    {
+      const Block *gone = g_ptr_array_index (old, i);
+      if (gone != NULL && gone->pinned != NULL)
+        self->pinned_size -= gone->size;
+    }
+}
+
+static gsize
+largest_conv (const ZieWeightPlaces *places)
+{
+  gsize size = 0;
+
+  for (guint i = 0; i < places->n_places; i++)
+    for (guint j = 0; j < places->places[i].block->n_weights; j++)
+      {
+        const ZieWeight *w = &places->places[i].block->weights[j];
+        if (is_conv (w))
+          size = MAX (size, (gsize)(w->rows * w->cols) * sizeof (cuda_bf16));
+      }
+  return size;
+}
+
+static cudaError_t
+reserve (CudaWeights *self, const ZieWeightPlaces *places)
+{
+  gsize raw = largest_conv (places);
+  cudaError_t code;
+
+  if (raw > self->raw_size)
+    {
+      cudaFree (self->raw);
+      self->raw = NULL;
+      self->raw_size = 0;
+      if ((code = cudaMalloc ((void **)&self->raw, raw)) != cudaSuccess)
+        return code;
+      self->raw_size = raw;
+    }
+  if (places->n_slots > 0 && self->slot_memory == NULL)
+    {
+      if ((code = cudaMalloc ((void **)&self->slot_memory, places->n_slots * places->slot_size)) != cudaSuccess)
+        return code;
+      self->slots = g_new0 (Slot, places->n_slots);
+      self->slot_size = places->slot_size;
+      for (guint i = 0; i < places->n_slots; i++, self->n_slots++)
+        {
+          self->slots[i].block = -1;
+          if ((code = cudaEventCreateWithFlags (&self->slots[i].free, cudaEventDisableTiming)) != cudaSuccess)
+            return code;
+        }
+    }
+  for (guint i = 0; i < self->blocks->len; i++)
+    {
+      Block *block = g_ptr_array_index (self->blocks, i);
+
+      if (block->ready == NULL && (code = cudaEventCreateWithFlags (&block->ready, cudaEventDisableTiming)) != cudaSuccess)
+        return code;
+      if (block->is_resident && block->memory == NULL && block->size > 0)
+        {
+          if ((code = cudaMalloc ((void **)&block->memory, block->size)) != cudaSuccess)
+            return code;
+          block->address = block->memory;
+        }
+    }
+  return cudaSuccess;
+}
+
+/* What may be locked: half of what is free, what is locked already counted as free. */
+static guint64
+get_pinned_limit (const CudaWeights *self)
+{
+  ZieMemoryUse use = { 0 };
+
+  zie_query_memory (&use);
+  return (guint64)(PINNED_SHARE * (double)(use.ram_available + self->pinned_size));
+}
+
+gboolean
+cuda_weights_place (CudaWeights *self, const ZieWeightPlaces *places, GError **error)
+{
+  cudaError_t code;
+
+  g_mutex_lock (&self->lock);
+  settle (self);
+  if (places->n_slots != self->n_slots || places->slot_size != self->slot_size)
+    free_slots (self);
+  adopt_blocks (self, places);
+  for (guint i = 0; i < self->n_slots; i++)      /* indices are new */
+    {
+      self->slots[i].block = -1;
+      self->slots[i].in_use = FALSE;
+    }
+  for (guint i = 0; i < self->blocks->len; i++)
+    {
+      Block *block = g_ptr_array_index (self->blocks, i);
+      if (block->slot >= 0)
+        self->slots[block->slot].block = (int)i;
+    }
+  self->last_streamed = -1;
+  self->pinned_limit = get_pinned_limit (self);
+  code = reserve (self, places);
+  self->held = count_held (self);
+  if (code != cudaSuccess)
+    {
+      cudaGetLastError ();
+      for (guint i = 0; i < self->blocks->len; i++)
+        unplace (g_ptr_array_index (self->blocks, i));
+      free_slots (self);
+      self->held = count_held (self);
+      g_mutex_unlock (&self->lock);
+      cuda_set_error (error, code, "memory for the weights");
+      return FALSE;
+    }
+  for (guint i = 0; i < self->blocks->len; i++)
+    if (((const Block *)g_ptr_array_index (self->blocks, i))->is_resident)
+      request (self, (int)i, FALSE);
+  g_mutex_unlock (&self->lock);
+  return TRUE;
+}
+
+void
+cuda_weights_drop (CudaWeights *self)
+{
+  g_mutex_lock (&self->lock);
+  settle (self);
+  for (guint i = 0; i < self->blocks->len; i++)
+    unplace (g_ptr_array_index (self->blocks, i));
+  free_slots (self);
+  cudaFree (self->raw);
+  self->raw = NULL;
+  self->raw_size = 0;
+  self->held = 0;
+  g_mutex_unlock (&self->lock);
+}
+
+guint64
+cuda_weights_get_held (CudaWeights *self)
+{
+  return self->held;
+}
+
+/* --- use --- */
+
+/* Lock held.  A slot whose block is not in use, the current one's neighbour; -1: none. */
+static int
+take_slot (CudaWeights *self)
+{
+  for (guint i = 0; i < self->n_slots; i++)
+    if (!self->slots[i].in_use)
+      {
+        Block *old = self->slots[i].block >= 0 ? g_ptr_array_index (self->blocks, (guint)self->slots[i].block) : NULL;
+
+        if (old != NULL && old->is_queued)       /* on its way: a block that is being loaded keeps its slot */
+          continue;
+        if (old != NULL)
+          {
+            old->slot = -1;
+            old->address = NULL;
+            old->is_there = FALSE;
+          }
+        self->slots[i].block = -1;
+        return (int)i;
+      }
+  return -1;
+}
+
+/* Lock held.  FALSE: every slot is taken. */
+static gboolean
+assign_slot (CudaWeights *self, int index)
+{
+  Block *block = g_ptr_array_index (self->blocks, (guint)index);
+  int slot;
+
+  if (block->is_resident || block->slot >= 0)
+    return TRUE;
+  if ((slot = take_slot (self)) < 0)
+    return FALSE;
+  block->slot = slot;
+  block->address = self->slot_memory + (gsize)slot * self->slot_size;
+  self->slots[slot].block = index;
+  return TRUE;
+}
+
+static int
+next_streamed (const CudaWeights *self, int index)
+{
+  for (guint i = (guint)index + 1; i < self->blocks->len; i++)
+    if (!((const Block *)g_ptr_array_index (self->blocks, i))->is_resident)
+      return (int)i;
+  return -1;
+}
+
+/* Lock held.  While block INDEX is in use, the one after it comes. */
+static void
+prefetch (CudaWeights *self, int index)
+{
+  Block *block = g_ptr_array_index (self->blocks, (guint)index);
+  int next;
+
+  if (self->last_streamed >= 0 && self->last_streamed != index)
+    ((Block *)g_ptr_array_index (self->blocks, (guint)self->last_streamed))->successor = index;
+  self->last_streamed = index;
+  next = block->successor >= 0 ? block->successor : next_streamed (self, index);
+  if (next >= 0 && next != index && assign_slot (self, next))
+    request (self, next, TRUE);
+}
+
+void
+cuda_weights_acquire (CudaWeights *self, const ZieOpCtx *ctx, const ZieWeightBlock *wanted)
+{
+  CudaBackend *backend = self->backend;
+  Block *block;
+  int index;
+
+  g_mutex_lock (&self->lock);
+  index = GPOINTER_TO_INT (g_hash_table_lookup (self->by_id, &wanted->id)) - 1;
+  if (index < 0)
+    {
+      g_mutex_unlock (&self->lock);
+      cuda_ok (backend, cudaErrorInvalidValue, "a block of weights was not planned for");
+      return;
+    }
+
+  block = g_ptr_array_index (self->blocks, (guint)index);
+  while (!block->is_there && !zie_op_cancelled (ctx))
+    {
+      if (assign_slot (self, index))
+        request (self, index, TRUE);
+      g_cond_wait_until (&self->changed, &self->lock, g_get_monotonic_time () + WAIT_US);
+    }
+  if (block->is_there)
+    {
+      cuda_ok (backend, cudaStreamWaitEvent (backend->compute, block->ready, 0), "waiting for weights");
+      if (block->slot >= 0)
+        {
+          self->slots[block->slot].in_use = TRUE;
+          prefetch (self, index);
+        }
+    }
+  g_mutex_unlock (&self->lock);
+}
+
+void
+cuda_weights_release (CudaWeights *self, const ZieWeightBlock *used)
+{
+  int index;
+
+  g_mutex_lock (&self->lock);
+  index = GPOINTER_TO_INT (g_hash_table_lookup (self->by_id, &used->id)) - 1;
+  if (index >= 0)
+    {
+      const Block *block = g_ptr_array_index (self->blocks, (guint)index);
+
+      if (block->slot >= 0 && self->slots[block->slot].in_use)
+        {
+          cuda_ok (self->backend, cudaEventRecord (self->slots[block->slot].free, self->backend->compute), "streaming weights");
+          self->slots[block->slot].in_use = FALSE;
+        }
+    }
+  g_mutex_unlock (&self->lock);
+}
+
+/* Only the worker changes the tables and the addresses of blocks in use, so it may look without the lock. */
+void *
+cuda_weights_find (CudaWeights *self, const ZieWeight *weight)
+{
+  const Place *place = g_hash_table_lookup (self->by_data, weight->data);
+  const Block *block = place ? g_ptr_array_index (self->blocks, (guint)place->block) : NULL;
+
+  if (block == NULL || block->address == NULL)
+    {
+      cuda_ok (self->backend, cudaErrorInvalidValue, "a weight is not on the card");
+      return NULL;
+    }
+  return block->address + place->offset;
+}
+
+CudaWeights *
+cuda_weights_new (CudaBackend *backend, ZieThreads *threads)
+{
+  CudaWeights *self = g_new0 (CudaWeights, 1);
+
+  self->backend = backend;
+  self->threads = threads;
+  self->last_streamed = -1;
+  g_mutex_init (&self->lock);
+  g_cond_init (&self->changed);
+  g_queue_init (&self->queue);
+  self->blocks = g_ptr_array_new_with_free_func (block_free);
+  self->by_id = g_hash_table_new (g_int64_hash, g_int64_equal);
+  self->by_data = g_hash_table_new_full (g_direct_hash, g_direct_equal, NULL, g_free);
+  for (guint i = 0; i < CUDA_N_STAGES; i++)
+    {
+      cuda_ok (backend, cudaHostAlloc ((void **)&self->stages[i].memory, CUDA_STAGE_SIZE, cudaHostAllocDefault), "locked memory");
+      cuda_ok (backend, cudaEventCreateWithFlags (&self->stages[i].done, cudaEventDisableTiming | cudaEventBlockingSync), "an event");
+    }
+  self->loader = g_thread_new ("zie-loader", loader_main, self);
+  return self;
+}
+
+void
+cuda_weights_free (CudaWeights *self)
+{
+  g_mutex_lock (&self->lock);
+  settle (self);
+  self->is_ending = TRUE;
+  g_cond_broadcast (&self->changed);
+  g_mutex_unlock (&self->lock);
+  g_thread_join (self->loader);
+
+  free_slots (self);
+  for (guint i = 0; i < CUDA_N_STAGES; i++)
+    {
+      cudaFreeHost (self->stages[i].memory);
+      if (self->stages[i].done != NULL)
+        cudaEventDestroy (self->stages[i].done);
+    }
+  cudaFree (self->raw);
+  g_ptr_array_unref (self->blocks);
+  g_hash_table_unref (self->by_id);
+  g_hash_table_unref (self->by_data);
+  g_mutex_clear (&self->lock);
+  g_cond_clear (&self->changed);
+  g_free (self);
+}
