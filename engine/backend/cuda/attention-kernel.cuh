@@ -69,10 +69,9 @@ attention_mma_kernel (const AttentionArgs a)
   constexpr float RAISE = 8;
   DYNAMIC_SHARED (smem);
   const int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
-  const int head = blockIdx.y, kv_head = head / a.group;
+  const int head = blockIdx.y, kv = head / a.group * a.d;
   /* Causal: the longest first, so that the short ones fill the gaps at the end. */
   const int m0 = (CAUSAL ? gridDim.x - 1 - blockIdx.x : blockIdx.x) * BM;
-  const cuda_bf16 *k = a.k + (int64_t)kv_head * a.d, *v = a.v + (int64_t)kv_head * a.d;
   const uint32_t sq = smem_addr (smem), sk = sq + BM * 2 * D, sv = sk + STAGES * TILE;
 
   const int n_blocks = ((CAUSAL ? min (a.n, m0 + BM) : a.n) + BN - 1) / BN;
@@ -94,10 +93,10 @@ attention_mma_kernel (const AttentionArgs a)
       sum[t][0] = sum[t][1] = 0;
     }
 
-  attention_load<D, BM, THREADS> (sq, a.q + (int64_t)head * a.d, a.ldq, m0, a.m, a.d);
-  attention_load<D, BN, THREADS> (sk, k, a.ldk, 0, a.n, a.d);
+  attention_load<D, BM, THREADS> (sq, a.q + head * a.d, a.ldq, m0, a.m, a.d);
+  attention_load<D, BN, THREADS> (sk, a.k + kv, a.ldk, 0, a.n, a.d);
   if (STAGES == 2)
-    attention_load<D, BN, THREADS> (sv, v, a.ldv, 0, a.n, a.d);
+    attention_load<D, BN, THREADS> (sv, a.v + kv, a.ldv, 0, a.n, a.d);
   cp_async_commit ();
 
   for (int j = 0; j < n_blocks; j++)
@@ -110,11 +109,11 @@ attention_mma_kernel (const AttentionArgs a)
       cp_async_wait<0> ();
       block_barrier ();
       if (STAGES == 1)
-        attention_load<D, BN, THREADS> (sv, v, a.ldv, n0, a.n, a.d);
+        attention_load<D, BN, THREADS> (sv, a.v + kv, a.ldv, n0, a.n, a.d);
       else if (j + 1 < n_blocks)
         {
-          attention_load<D, BN, THREADS> (sk + (stage ^ TILE), k, a.ldk, n0 + BN, a.n, a.d);
-          attention_load<D, BN, THREADS> (sv + (stage ^ TILE), v, a.ldv, n0 + BN, a.n, a.d);
+          attention_load<D, BN, THREADS> (sk + (stage ^ TILE), a.k + kv, a.ldk, n0 + BN, a.n, a.d);
+          attention_load<D, BN, THREADS> (sv + (stage ^ TILE), a.v + kv, a.ldv, n0 + BN, a.n, a.d);
         }
       cp_async_commit ();
 
@@ -150,24 +149,22 @@ attention_mma_kernel (const AttentionArgs a)
           cp_async_wait<0> ();
           block_barrier ();
           if (j + 1 < n_blocks)
-            attention_load<D, BN, THREADS> (sk, k, a.ldk, n0 + BN, a.n, a.d);
+            attention_load<D, BN, THREADS> (sk, a.k + kv, a.ldk, n0 + BN, a.n, a.d);
           cp_async_commit ();
         }
 
-      /* Keys past the end, and later than their query. */
-      if (n0 + BN > a.n || (CAUSAL && n0 + BN > m0 + warp * WARP_ROWS + 1))
+      /* Keys past the end, or later than their query (then m == n, and rows that see keys past the end are not stored). */
+      if (CAUSAL ? n0 + BN > m0 + warp * WARP_ROWS + 1 : n0 + BN > a.n)
         {
+          const int first = n0 + (lane & 3) * 2, last = CAUSAL ? m0 + warp * WARP_ROWS + (lane >> 2) : a.n - 1;
 #pragma unroll
           for (int t = 0; t < M_TILES; t++)
 #pragma unroll
             for (int i = 0; i < BN / 8; i++)
 #pragma unroll
               for (int e = 0; e < 4; e++)
-                {
-                  int row = m0 + warp * WARP_ROWS + t * 16 + (lane >> 2) + (e >> 1) * 8, key = n0 + i * 8 + (lane & 3) * 2 + (e & 1);
-                  if (key >= a.n || (CAUSAL && key > row))
-                    s[t][i][e] = -INFINITY;
-                }
+                if (first - last > (CAUSAL ? t * 16 + (e >> 1) * 8 : 0) - i * 8 - (e & 1))
+                  s[t][i][e] = -INFINITY;
         }
 
       /* s = 2^(s - top) */
