@@ -1,0 +1,194 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#define G_LOG_DOMAIN "zie-cuda"
+
+#include "cuda-algorithms.h"
+
+#include <string.h>
+
+#define FIRST_LINE "zimage-studio cublaslt-algorithms 1"
+#define MAX_FILE_SIZE (4 << 20)
+#define MAX_ENTRIES 4096                 /* the oldest leave */
+
+typedef struct
+{
+  char *key;                             /* owned */
+  guint8 value[CUDA_ALGORITHM_SIZE];
+} Entry;
+
+struct _CudaAlgorithms
+{
+  char *path;                            /* owned */
+  GPtrArray *entries;                    /* of Entry, the newest last */
+};
+
+static void
+entry_free (gpointer data)
+{
+  Entry *entry = data;
+
+  g_free (entry->key);
+  g_free (entry);
+}
+
+static char *
+clean_key (const char *key)
+{
+  return g_strdelimit (g_strdup (key), "\t\r\n", ' ');
+}
+
+static guint
+find_entry (const CudaAlgorithms *self, const char *key)
+{
+  for (guint i = 0; i < self->entries->len; i++)
+    {
+      const Entry *entry = g_ptr_array_index (self->entries, i);
+
+      if (strcmp (entry->key, key) == 0)
+        return i;
+    }
+  return G_MAXUINT;
+}
+
+/* The newest entry of that key; takes KEY. */
+static void
+set_entry (CudaAlgorithms *self, char *key, const guint8 *value)
+{
+  guint at = find_entry (self, key);
+  Entry *entry = g_new0 (Entry, 1);
+
+  if (at != G_MAXUINT)
+    g_ptr_array_remove_index (self->entries, at);
+  else if (self->entries->len >= MAX_ENTRIES)
+    g_ptr_array_remove_index (self->entries, 0);
+  entry->key = key;
+  memcpy (entry->value, value, CUDA_ALGORITHM_SIZE);
+  g_ptr_array_add (self->entries, entry);
+}
+
+static gboolean
+parse_value (const char *hex, guint8 *value)
+{
+  if (strlen (hex) != 2 * CUDA_ALGORITHM_SIZE)
+    return FALSE;
+  for (guint i = 0; i < CUDA_ALGORITHM_SIZE; i++)
+    {
+      int high = g_ascii_xdigit_value (hex[2 * i]), low = g_ascii_xdigit_value (hex[2 * i + 1]);
+
+      if (high < 0 || low < 0)
+        return FALSE;
+      value[i] = (guint8)(high << 4 | low);
+    }
+  return TRUE;
+}
+
+/* Joins the file's lines in; those that cannot be read are left out, and will be gone when it is next written. */
+static void
+read_file (CudaAlgorithms *self)
+{
+  g_autoptr(GMappedFile) file = NULL;
+  g_autoptr(GError) error = NULL;
+  g_autofree char *text = NULL;
+  g_auto(GStrv) lines = NULL;
+  guint n_bad = 0;
+
+  if (!g_file_test (self->path, G_FILE_TEST_IS_REGULAR))
+    return;
+  if (!(file = g_mapped_file_new (self->path, FALSE, &error)))
+    {
+      g_debug ("algorithms: %s", error->message);
+      return;
+    }
+  if (g_mapped_file_get_length (file) > MAX_FILE_SIZE)
+    {
+      g_debug ("algorithms: %s has %" G_GSIZE_FORMAT " bytes, at most %d were expected; it is not read", self->path,
+               g_mapped_file_get_length (file), MAX_FILE_SIZE);
+      return;
+    }
+  if (g_mapped_file_get_length (file) > 0)
+    text = g_strndup (g_mapped_file_get_contents (file), g_mapped_file_get_length (file));
+  else
+    text = g_strdup ("");
+  lines = g_strsplit (text, "\n", -1);
+  if (lines[0] == NULL || strcmp (lines[0], FIRST_LINE) != 0)
+    {
+      g_debug ("algorithms: %s does not begin with \"" FIRST_LINE "\"; it is not read", self->path);
+      return;
+    }
+  for (guint i = 1; lines[i] != NULL; i++)
+    {
+      char *tab = strchr (lines[i], '\t');
+      guint8 value[CUDA_ALGORITHM_SIZE];
+
+      if (lines[i][0] == '\0')
+        continue;
+      if (tab == NULL || tab == lines[i] || !parse_value (tab + 1, value))
+        n_bad++;
+      else
+        set_entry (self, g_strndup (lines[i], tab - lines[i]), value);
+    }
+  if (n_bad > 0)
+    g_debug ("algorithms: %s: %u lines are damaged and left out", self->path, n_bad);
+}
+
+static void
+write_file (const CudaAlgorithms *self)
+{
+  g_autoptr(GString) text = g_string_new (FIRST_LINE "\n");
+  g_autoptr(GError) error = NULL;
+  g_autofree char *folder = g_path_get_dirname (self->path);
+
+  for (guint i = 0; i < self->entries->len; i++)
+    {
+      const Entry *entry = g_ptr_array_index (self->entries, i);
+
+      g_string_append_printf (text, "%s\t", entry->key);
+      for (guint b = 0; b < CUDA_ALGORITHM_SIZE; b++)
+        g_string_append_printf (text, "%02x", entry->value[b]);
+      g_string_append_c (text, '\n');
+    }
+  g_mkdir_with_parents (folder, 0700);
+  if (!g_file_set_contents_full (self->path, text->str, (gssize)text->len, G_FILE_SET_CONTENTS_CONSISTENT, 0600, &error))
+    g_debug ("algorithms: %s; they are timed again in the next run", error->message);
+}
+
+CudaAlgorithms *
+cuda_algorithms_new (const char *path)
+{
+  CudaAlgorithms *self = g_new0 (CudaAlgorithms, 1);
+
+  self->path = path ? g_strdup (path)
+                    : g_build_filename (g_get_user_cache_dir (), "zimage-studio", "cublaslt-algorithms", NULL);
+  self->entries = g_ptr_array_new_with_free_func (entry_free);
+  read_file (self);
+  return self;
+}
+
+void
+cuda_algorithms_free (CudaAlgorithms *self)
+{
+  if (self == NULL)
+    return;
+  g_ptr_array_unref (self->entries);
+  g_free (self->path);
+  g_free (self);
+}
+
+gboolean
+cuda_algorithms_find (const CudaAlgorithms *self, const char *key, guint8 *value)
+{
+  g_autofree char *clean = clean_key (key);
+  guint at = find_entry (self, clean);
+
+  if (at == G_MAXUINT)
+    return FALSE;
+  memcpy (value, ((const Entry *)g_ptr_array_index (self->entries, at))->value, CUDA_ALGORITHM_SIZE);
+  return TRUE;
+}
+
+void
+cuda_algorithms_put (CudaAlgorithms *self, const char *key, const guint8 *value)
+{
+  read_file (self);                      /* what other processes found in the meantime */
+  set_entry (self, clean_key (key), value);
+  write_file (self);
+}
