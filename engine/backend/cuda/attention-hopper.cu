@@ -11,11 +11,11 @@
  * A block of three warpgroups per SM stays for the whole launch and takes pieces of work from a fixed schedule.  One warpgroup
  * only asks TMA for tiles, the other two compute: 64 query rows each, scores of BN keys and the output in registers, Q, K and
  * V from shared memory.  A warpgroup starts the scores of keys j + 1 and then the output of keys j, and does the softmax of j + 1
- * while the latter runs.
+ * while the latter runs.  The output has a tile of its own, so that the next piece's Q, K and V come meanwhile.
  *
- * A piece of work is full: 128 rows, 64 a warpgroup; or half: 64 rows for both, where one takes the first half of every block
- * of keys and the other the second, and the two are joined at the end.  Halves fill the last, incomplete round of the SMs: 990
- * pieces on 132 SMs take 7.5 rounds, not 8.
+ * A piece of work (attention-pieces.cuh) is whole: 128 rows, 64 a warpgroup; or half: 64 rows for both, where one takes the
+ * first half of every block of keys and the other the second, and the two are joined at the end.  Halves fill the last,
+ * incomplete round of the SMs: 990 pieces on 132 SMs take 7.5 rounds, not 8.
  *
  * With CLUSTER = 2, two blocks work on neighbouring rows of the same head; each loads half of K and V, for both.  With TURNS
  * the two warpgroups take turns in starting products, so that one's softmax falls into the other's. */
@@ -35,7 +35,7 @@ template <int BN, int STAGES>
 constexpr int
 hopper_smem (void)
 {
-  return 1024 + 2 * Q_TILE + STAGES * 2 * BN * D * 2 + 4 * WG_THREADS * 4 + 256;
+  return 4 * Q_TILE + STAGES * 2 * BN * D * 2 + 4 * WG_THREADS * 4 + 256;
 }
 
 /* Shared addresses. */
@@ -43,15 +43,19 @@ template <int BN, int STAGES>
 struct Layout
 {
   static constexpr int TILE = BN * D * 2;
-  uint32_t q, k, v, join, bars;
+  uint32_t q, k, v, bars;
+  unsigned char *o, *join;             /* for ordinary accesses: two tiles like Q's, four numbers a thread */
 
-  DEVICE explicit Layout (const unsigned char *smem)
+  DEVICE explicit Layout (unsigned char *smem)
   {
-    q = (smem_addr (smem) + 1023) & ~1023u;
-    k = q + 2 * Q_TILE;
+    q = smem_addr (smem);
+    o = smem + 2 * Q_TILE;
+    k = q + 4 * Q_TILE;
     v = k + STAGES * TILE;
-    join = v + STAGES * TILE;
-    bars = join + 4 * WG_THREADS * 4;
+    join = smem + (v + STAGES * TILE - q);
+    bars = smem_addr (join) + 4 * WG_THREADS * 4;
+    if (q % 1024)                      /* swizzled tiles need it; DYNAMIC_SHARED asks for it */
+      hopper_trap ();
   }
   DEVICE uint32_t q_full (void) const { return bars; }
   DEVICE uint32_t q_free (void) const { return bars + 8; }
@@ -79,20 +83,12 @@ load_keys (uint32_t tile, const CUtensorMap *map, uint32_t bar, int rank, int he
     }
 }
 
-/* One thread: keeps Q, K and V coming. */
-template <int BN, int STAGES, int CLUSTER>
+/* One thread: keeps Q coming. */
+template <int BN, int STAGES>
 DEVICE void
-produce (const Layout<BN, STAGES> &l, const CUtensorMap *map_q, const CUtensorMap *map_k, const CUtensorMap *map_v,
-         const HopperArgs &a, int cluster, int rank)
+produce_rows (const Layout<BN, STAGES> &l, const CUtensorMap *map_q, const HopperArgs &a, int cluster, int rank)
 {
-  constexpr int TILE = Layout<BN, STAGES>::TILE;
-  const int n_blocks = (a.n + BN - 1) / BN;
-  int stage = 0, parity = 0;
   AttentionPiece piece;
-
-  tma_prefetch_map (map_q);
-  tma_prefetch_map (map_k);
-  tma_prefetch_map (map_v);
 
   for (int index = 0; attention_piece (&piece, a.pieces, cluster, index); index++)
     {
@@ -103,15 +99,31 @@ produce (const Layout<BN, STAGES> &l, const CUtensorMap *map_q, const CUtensorMa
       for (int w = 0; w < n_tiles; w++)
         for (int i = 0; i < 2; i++)
           tma_load (l.q + w * Q_TILE + i * WG_ROWS * ROW, map_q, l.q_full (), i * HALF_D, piece.head, row + w * WG_ROWS);
+    }
+}
+
+/* One thread: keeps K and V coming. */
+template <int BN, int STAGES, int CLUSTER>
+DEVICE void
+produce_keys (const Layout<BN, STAGES> &l, const CUtensorMap *map_k, const CUtensorMap *map_v, const HopperArgs &a, int cluster, int rank)
+{
+  constexpr int TILE = Layout<BN, STAGES>::TILE;
+  const int n_blocks = (a.n + BN - 1) / BN;
+  int stage = 0, parity = 0;
+  AttentionPiece piece;
+
+  for (int index = 0; attention_piece (&piece, a.pieces, cluster, index); index++)
+    {
+      const int head = piece.head / a.group;
 
       for (int j = 0; j < n_blocks; j++)
         {
           mbarrier_wait (l.k_free (stage), parity ^ 1);
           mbarrier_expect (l.k_full (stage), TILE);
-          load_keys<BN, CLUSTER> (l.k + stage * TILE, map_k, l.k_full (stage), rank, piece.head / a.group, j * BN);
+          load_keys<BN, CLUSTER> (l.k + stage * TILE, map_k, l.k_full (stage), rank, head, j * BN);
           mbarrier_wait (l.v_free (stage), parity ^ 1);
           mbarrier_expect (l.v_full (stage), TILE);
-          load_keys<BN, CLUSTER> (l.v + stage * TILE, map_v, l.v_full (stage), rank, piece.head / a.group, j * BN);
+          load_keys<BN, CLUSTER> (l.v + stage * TILE, map_v, l.v_full (stage), rank, head, j * BN);
           if (++stage == STAGES)
             stage = 0, parity ^= 1;
         }
@@ -166,12 +178,16 @@ rescale (State &state, const float (&factor)[2])
     }
 }
 
-/* The second warpgroup's part of a half piece into the first one's, through Q's tiles, which both have read. */
+/* The second warpgroup's part of a half piece into the first one's, through both of the output's tiles.  Half pieces are a worker's
+ * last: the first barrier of the next one keeps the second warpgroup from what the first still reads. */
+template <int BN, int STAGES>
 DEVICE void
-join_halves (State &state, unsigned char *q, unsigned char *join, int wg, int thread)
+join_halves (State &state, const Layout<BN, STAGES> &l, int wg, int thread)
 {
-  float *o = (float *)q + thread, *numbers = (float *)join + thread;
+  float *o = (float *)l.o + thread, *numbers = (float *)l.join + thread;
 
+  if (thread == 0)
+    tma_store_wait_read<0> ();
   named_barrier (JOIN_BARRIER, 2 * WG_THREADS);
   if (wg == 1)
     {
@@ -184,7 +200,6 @@ join_halves (State &state, unsigned char *q, unsigned char *join, int wg, int th
           numbers[r * WG_THREADS] = state.top[r];
           numbers[(2 + r) * WG_THREADS] = state.sum[r];
         }
-      fence_async ();
     }
   named_barrier (JOIN_BARRIER, 2 * WG_THREADS);
   if (wg == 0)
@@ -204,14 +219,15 @@ join_halves (State &state, unsigned char *q, unsigned char *join, int wg, int th
     }
 }
 
-/* The warpgroup's rows, divided by their sums, through TILE (its Q) to global memory; rows past the end stay away.  When it returns,
- * thread 0 knows that the tile has been read. */
+/* The warpgroup's rows, divided by their sums, through TILE to global memory; rows past the end stay away. */
 DEVICE void
 store_rows (const State &state, unsigned char *tile, const CUtensorMap *map_o, int wg, int thread, int head, int row0)
 {
   const int lane = thread % 32, row = thread / 32 * 16 + lane / 4;
 
-  /* All of its warps have read their Q, and the other half. */
+  /* The tile's last store has read it, and so has every warp that joins a half. */
+  if (thread == 0)
+    tma_store_wait_read<0> ();
   named_barrier (STORE_BARRIER + wg, WG_THREADS);
 #pragma unroll
   for (int r = 0; r < 2; r++)
@@ -232,7 +248,6 @@ store_rows (const State &state, unsigned char *tile, const CUtensorMap *map_o, i
       for (int i = 0; i < 2; i++)
         tma_store (map_o, smem_addr (tile) + i * WG_ROWS * ROW, i * HALF_D, head, row0);
       tma_store_commit ();
-      tma_store_wait_read<0> ();
     }
 }
 
@@ -317,6 +332,8 @@ walk_keys (State &state, const Layout<BN, STAGES> &l, Place<STAGES> at, uint32_t
   wgmma_wait<0> ();
   wgmma_fence_registers (s);
   release<CLUSTER> (l.k_free (at.stage), thread);
+  if (n_blocks == 1)
+    release<1> (l.q_free (), thread);
   mask_end (0);
   softmax<N> (s, state, factor, a.scale);
   pack ();
@@ -337,6 +354,8 @@ walk_keys (State &state, const Layout<BN, STAGES> &l, Place<STAGES> at, uint32_t
       wgmma_wait<1> ();
       wgmma_fence_registers (s);
       release<CLUSTER> (l.k_free (at.stage), thread);
+      if (j + 1 == n_blocks)
+        release<1> (l.q_free (), thread);
       mask_end (j);
       bool is_raised = softmax<N> (s, state, factor, a.scale);
       wgmma_wait<0> ();
@@ -356,8 +375,7 @@ walk_keys (State &state, const Layout<BN, STAGES> &l, Place<STAGES> at, uint32_t
 /* One of the two computing warpgroups. */
 template <int BN, int STAGES, int CLUSTER, bool TURNS>
 DEVICE void
-consume (const Layout<BN, STAGES> &l, unsigned char *q_tiles, unsigned char *join, const CUtensorMap *map_o, const HopperArgs &a,
-         int cluster, int rank)
+consume (const Layout<BN, STAGES> &l, const CUtensorMap *map_o, const HopperArgs &a, int cluster, int rank)
 {
   const int wg = threadIdx.x / WG_THREADS - 1, thread = threadIdx.x % WG_THREADS, n_blocks = (a.n + BN - 1) / BN;
   Place<STAGES> first = { 0, 0 };
@@ -375,17 +393,18 @@ consume (const Layout<BN, STAGES> &l, unsigned char *q_tiles, unsigned char *joi
       if (piece.is_half)
         {
           walk_keys<BN / 2, BN, STAGES, CLUSTER, TURNS> (state, l, first, l.q, wg * (BN / 2), a, n_blocks, wg, thread);
-          join_halves (state, q_tiles, join, wg, thread);
+          join_halves (state, l, wg, thread);
         }
       else
         walk_keys<BN, BN, STAGES, CLUSTER, TURNS> (state, l, first, l.q + wg * Q_TILE, 0, a, n_blocks, wg, thread);
       if (!piece.is_half || wg == 0)
-        store_rows (state, q_tiles + wg * Q_TILE, map_o, wg, thread, piece.head,
+        store_rows (state, l.o + wg * Q_TILE, map_o, wg, thread, piece.head,
                     piece.row0 + (piece.is_half ? rank : 2 * rank + wg) * WG_ROWS);
-      if (thread == 0)
-        mbarrier_arrive (l.q_free ());
       first.advance (n_blocks);
     }
+  /* Shared memory stays until it has been read. */
+  if (thread == 0)
+    tma_store_wait_read<0> ();
 }
 
 template <int BN, int STAGES, int CLUSTER, bool TURNS>
@@ -411,6 +430,9 @@ attention_hopper_kernel (const __grid_constant__ CUtensorMap map_q, const __grid
           mbarrier_init (l.v_free (s), 2 * CLUSTER);
         }
       mbarrier_init_fence ();
+      tma_prefetch_map (&map_q);
+      tma_prefetch_map (&map_k);
+      tma_prefetch_map (&map_v);
     }
   if (CLUSTER == 1)
     block_barrier ();
@@ -421,13 +443,15 @@ attention_hopper_kernel (const __grid_constant__ CUtensorMap map_q, const __grid
     {
       warpgroup_registers_down<40> ();
       if (threadIdx.x == 0)
-        produce<BN, STAGES, CLUSTER> (l, &map_q, &map_k, &map_v, a, cluster, rank);
+        produce_keys<BN, STAGES, CLUSTER> (l, &map_k, &map_v, a, cluster, rank);
+      else if (threadIdx.x == 32)
+        produce_rows (l, &map_q, a, cluster, rank);
       __syncwarp ();
     }
   else
     {
       warpgroup_registers_up<232> ();
-      consume<BN, STAGES, CLUSTER, TURNS> (l, smem + (l.q - smem_addr (smem)), smem + (l.join - smem_addr (smem)), &map_o, a, cluster, rank);
+      consume<BN, STAGES, CLUSTER, TURNS> (l, &map_o, a, cluster, rank);
     }
   /* Nobody leaves while the other block may still write to its shared memory. */
   if (CLUSTER > 1)
@@ -503,7 +527,6 @@ static const struct
   { run<128, 2, 1, true>, true },
   { run<128, 2, 2, false>, true },
   { run<128, 2, 2, true>, true },
-  { run<128, 3, 2, true>, true },
   { run<160, 2, 1, false>, true },
   { run<160, 2, 1, true>, true },
   { run<160, 2, 2, false>, true },
@@ -513,7 +536,7 @@ static const struct
 };
 
 const char *const zie_cuda_attention_hopper_variants[] = {
-  "hopper-128", "hopper-128-turns", "hopper-128-cluster", "hopper-128-cluster-turns", "hopper-128x3-cluster-turns",
+  "hopper-128", "hopper-128-turns", "hopper-128-cluster", "hopper-128-cluster-turns",
   "hopper-160", "hopper-160-turns", "hopper-160-cluster", "hopper-160-cluster-turns",
   "hopper-128-pieces", "hopper-128-turns-pieces", NULL,
 };
