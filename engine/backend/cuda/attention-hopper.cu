@@ -8,17 +8,18 @@
 
 /* Flash attention on Hopper's wgmma and TMA: d = 128, no mask but the end of the keys.
  *
- * A block of three warpgroups per SM stays for the whole launch and takes pieces of work from a fixed schedule.  One warpgroup
- * only asks TMA for tiles, the other two compute: 64 query rows each, scores of BN keys and the output in registers, Q, K and
- * V from shared memory.  A warpgroup starts the scores of keys j + 1 and then the output of keys j, and does the softmax of j + 1
- * while the latter runs.  The output has a tile of its own, so that the next piece's Q, K and V come meanwhile.
+ * A block of three warpgroups per SM stays for the whole launch and takes pieces of work from a fixed schedule.
+ * One warpgroup only asks TMA for tiles, the other two compute: 64 query rows each, scores of BN keys and the
+ * output in registers, Q, K and V from shared memory.  A warpgroup starts the scores of keys j + 1 and then the
+ * output of keys j, and does the softmax of j + 1 while the latter runs.  The output has a tile of its own, so
+ * that the next piece's Q, K and V come meanwhile.
  *
- * A piece of work (attention-pieces.cuh) is whole: 128 rows, 64 a warpgroup; or half: 64 rows for both, where one takes the
- * first half of every block of keys and the other the second, and the two are joined at the end.  Halves fill the last,
- * incomplete round of the SMs: 990 pieces on 132 SMs take 7.5 rounds, not 8.
+ * A piece of work (attention-pieces.cuh) is whole: 128 rows, 64 a warpgroup; or half: 64 rows for both, where one
+ * takes the first half of every block of keys and the other the second, and the two are joined at the end.  Halves
+ * fill the last, incomplete round of the SMs: 990 pieces on 132 SMs take 7.5 rounds, not 8.
  *
- * With CLUSTER = 2, two blocks work on neighbouring rows of the same head; each loads half of K and V, for both.  With TURNS
- * the two warpgroups take turns in starting products, so that one's softmax falls into the other's. */
+ * With CLUSTER = 2, two blocks work on neighbouring rows of the same head; each loads half of K and V, for both.
+ * With TURNS the two warpgroups take turns in starting products, so that one's softmax falls into the other's. */
 
 enum { D = 128, HALF_D = 64, WG_ROWS = 64, WG_THREADS = 128, ROW = 128, Q_TILE = WG_ROWS * D * 2 };
 /* Named barriers; a warpgroup's own number is added to the latter two. */
@@ -98,14 +99,16 @@ produce_rows (const Layout<BN, STAGES> &l, const CUtensorMap *map_q, const Hoppe
       mbarrier_expect (l.q_full (), n_tiles * Q_TILE);
       for (int w = 0; w < n_tiles; w++)
         for (int i = 0; i < 2; i++)
-          tma_load (l.q + w * Q_TILE + i * WG_ROWS * ROW, map_q, l.q_full (), i * HALF_D, piece.head, row + w * WG_ROWS);
+          tma_load (l.q + w * Q_TILE + i * WG_ROWS * ROW, map_q, l.q_full (), i * HALF_D, piece.head,
+                    row + w * WG_ROWS);
     }
 }
 
 /* One thread: keeps K and V coming. */
 template <int BN, int STAGES, int CLUSTER>
 DEVICE void
-produce_keys (const Layout<BN, STAGES> &l, const CUtensorMap *map_k, const CUtensorMap *map_v, const HopperArgs &a, int cluster, int rank)
+produce_keys (const Layout<BN, STAGES> &l, const CUtensorMap *map_k, const CUtensorMap *map_v, const HopperArgs &a,
+              int cluster, int rank)
 {
   constexpr int TILE = Layout<BN, STAGES>::TILE;
   const int n_blocks = (a.n + BN - 1) / BN;
@@ -136,8 +139,9 @@ struct State
   float o[D / 2], top[2], sum[2];
 };
 
-/* s = 2^(s - top), with the tops raised where they are more than 2^8 too low (attention-kernel.cuh says why); then factor is what
- * sums and outputs of the old tops have to be multiplied by, and the result is whether any in the warp is not 1. */
+/* s = 2^(s - top), with the tops raised where they are more than 2^8 too low (attention-kernel.cuh says why); then
+ * factor is what sums and outputs of the old tops have to be multiplied by, and the result is whether any in the
+ * warp is not 1. */
 template <int BN>
 DEVICE bool
 softmax (float (&s)[BN / 2], State &state, float (&factor)[2], float scale)
@@ -178,8 +182,9 @@ rescale (State &state, const float (&factor)[2])
     }
 }
 
-/* The second warpgroup's part of a half piece into the first one's, through both of the output's tiles.  Half pieces are a worker's
- * last: the first barrier of the next one keeps the second warpgroup from what the first still reads. */
+/* The second warpgroup's part of a half piece into the first one's, through both of the output's tiles.  Half
+ * pieces are a worker's last: the first barrier of the next one keeps the second warpgroup from what the first
+ * still reads. */
 template <int BN, int STAGES>
 DEVICE void
 join_halves (State &state, const Layout<BN, STAGES> &l, int wg, int thread)
@@ -283,8 +288,8 @@ release (uint32_t bar, int thread)
 /* Output, tops and sums of the 64 rows at Q over keys key0 ... key0 + N - 1 of every block of BN. */
 template <int N, int BN, int STAGES, int CLUSTER, bool TURNS>
 DEVICE void
-walk_keys (State &state, const Layout<BN, STAGES> &l, Place<STAGES> at, uint32_t q, int key0, const HopperArgs &a, int n_blocks, int wg,
-           int thread)
+walk_keys (State &state, const Layout<BN, STAGES> &l, Place<STAGES> at, uint32_t q, int key0, const HopperArgs &a,
+           int n_blocks, int wg, int thread)
 {
   constexpr int TILE = Layout<BN, STAGES>::TILE;
   float s[N / 2], factor[2];
@@ -408,10 +413,10 @@ consume (const Layout<BN, STAGES> &l, const CUtensorMap *map_o, const HopperArgs
 }
 
 template <int BN, int STAGES, int CLUSTER, bool TURNS>
-static __global__ void
-__launch_bounds__ (3 * WG_THREADS, 1)
-attention_hopper_kernel (const __grid_constant__ CUtensorMap map_q, const __grid_constant__ CUtensorMap map_k,
-                         const __grid_constant__ CUtensorMap map_v, const __grid_constant__ CUtensorMap map_o, const HopperArgs a)
+static __global__ void __launch_bounds__ (3 * WG_THREADS, 1)
+    attention_hopper_kernel (const __grid_constant__ CUtensorMap map_q, const __grid_constant__ CUtensorMap map_k,
+                             const __grid_constant__ CUtensorMap map_v, const __grid_constant__ CUtensorMap map_o,
+                             const HopperArgs a)
 {
 #if HOPPER_CODE
   DYNAMIC_SHARED (smem);
@@ -469,7 +474,8 @@ static int
 run (const CudaCard *card, CudaStream stream, const CudaAttention *a, bool is_resident)
 {
   constexpr size_t SMEM = hopper_smem<BN, STAGES> ();
-  void (*const kernel) (CUtensorMap, CUtensorMap, CUtensorMap, CUtensorMap, HopperArgs) = attention_hopper_kernel<BN, STAGES, CLUSTER, TURNS>;
+  void (*const kernel) (CUtensorMap, CUtensorMap, CUtensorMap, CUtensorMap, HopperArgs) =
+      attention_hopper_kernel<BN, STAGES, CLUSTER, TURNS>;
   HopperArgs args = {};
   CUtensorMap maps[4];
 
@@ -499,7 +505,8 @@ run (const CudaCard *card, CudaStream stream, const CudaAttention *a, bool is_re
         return error;
     }
 
-  cudaError_t error = cudaFuncSetAttribute ((const void *)kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, (int)SMEM);
+  cudaError_t error =
+      cudaFuncSetAttribute ((const void *)kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, (int)SMEM);
   if (error != cudaSuccess)
     return (int)error;
   cudaLaunchConfig_t config = {};
@@ -568,8 +575,9 @@ is_aligned (const void *p, int64_t ld)
 extern "C" int
 zie_cuda_attention_hopper_serves (const CudaCard *card, const CudaAttention *a)
 {
-  return card->cc == 90 && card->allow_hopper && card->encode_tiled && a->d == D && !a->causal && a->m > 0
-         && is_aligned (a->q, a->ldq) && is_aligned (a->k, a->ldk) && is_aligned (a->v, a->ldv) && is_aligned (a->o, a->ldo);
+  return card->cc == 90 && card->allow_hopper && card->encode_tiled && a->d == D && !a->causal && a->m > 0 &&
+         is_aligned (a->q, a->ldq) && is_aligned (a->k, a->ldk) && is_aligned (a->v, a->ldv) &&
+         is_aligned (a->o, a->ldo);
 }
 
 extern "C" int

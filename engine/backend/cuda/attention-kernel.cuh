@@ -5,15 +5,15 @@
 
 /* Flash attention on mma.sync, for every card from compute capability 8.0 on.
  *
- * A block computes WARPS * 16 * M_TILES query rows of one head and walks over all keys in blocks of BN; a warp owns 16 * M_TILES
- * rows, so that the K and V fragments it loads from shared memory serve M_TILES products each.  Scores, softmax and output
- * stay in registers; Q waits in shared memory, K and V come by cp.async, with STAGES = 2 a block of keys ahead and one
- * barrier a block, with 1 just in time and two barriers (less memory: more blocks an SM).  Each element of Q is read once, of K
- * and V once a block of rows.
+ * A block computes WARPS * 16 * M_TILES query rows of one head and walks over all keys in blocks of BN; a warp
+ * owns 16 * M_TILES rows, so that the K and V fragments it loads from shared memory serve M_TILES products each.
+ * Scores, softmax and output stay in registers; Q waits in shared memory, K and V come by cp.async, with STAGES =
+ * 2 a block of keys ahead and one barrier a block, with 1 just in time and two barriers (less memory: more blocks
+ * an SM).  Each element of Q is read once, of K and V once a block of rows.
  *
- * Softmax in base 2 with fp32 statistics.  The maximum that a row's exponents are relative to is raised only when it would be
- * more than 2^8 too low: probabilities up to 256 cost bf16 and fp32 nothing, and the accumulators are hardly ever
- * rescaled.  D is d rounded up to 64 or 128: columns from d on are zeros in shared memory. */
+ * Softmax in base 2 with fp32 statistics.  The maximum that a row's exponents are relative to is raised only when
+ * it would be more than 2^8 too low: probabilities up to 256 cost bf16 and fp32 nothing, and the accumulators are
+ * hardly ever rescaled.  D is d rounded up to 64 or 128: columns from d on are zeros in shared memory. */
 
 typedef struct
 {
@@ -153,7 +153,8 @@ attention_mma_kernel (const AttentionArgs a)
           cp_async_commit ();
         }
 
-      /* Keys past the end, or later than their query (then m == n, and rows that see keys past the end are not stored). */
+      /* Keys past the end, or later than their query (then m == n, and rows that see keys past the end are not
+       * stored). */
       if (CAUSAL ? n0 + BN > m0 + warp * WARP_ROWS + 1 : n0 + BN > a.n)
         {
           const int first = n0 + (lane & 3) * 2, last = CAUSAL ? m0 + warp * WARP_ROWS + (lane >> 2) : a.n - 1;
@@ -256,6 +257,7 @@ attention_mma_kernel (const AttentionArgs a)
     {
       int row = warp * WARP_ROWS + (i * 32 + lane) / (D / 8), chunk = lane % (D / 8);
       if (m0 + row < a.m && chunk * 8 < a.d)
-        store16 (a.o + (int64_t)(m0 + row) * a.ldo + head * a.d + chunk * 8, load16 (smem + attention_offset<D> (row, chunk)));
+        store16 (a.o + (int64_t)(m0 + row) * a.ldo + head * a.d + chunk * 8,
+                 load16 (smem + attention_offset<D> (row, chunk)));
     }
 }

@@ -3,9 +3,9 @@
 
 #include "cuda-intrinsics.h"
 
-/* Who computes which rows, where workers (an SM's block, or a cluster of them) stay for the whole launch.  A piece is whole:
- * ROWS rows of a head, or half: ROWS / 2, which take a worker half of the time.  A head has whole ones and, where at most half of
- * the last one's rows are left, a half one. */
+/* Who computes which rows, where workers (an SM's block, or a cluster of them) stay for the whole launch.  A piece
+ * is whole: ROWS rows of a head, or half: ROWS / 2, which take a worker half of the time.  A head has whole ones
+ * and, where at most half of the last one's rows are left, a half one. */
 
 typedef struct
 {
@@ -32,9 +32,9 @@ attention_pieces (int heads, int m, int rows, int n_workers)
   return p;
 }
 
-/* Piece number INDEX of WORKER; false after its last.  First rounds in which every worker has a whole piece.  R whole ones remain, and
- * the heads' half ones: all of them as halves if one round of halves takes them, else whole ones for the first R workers and
- * meanwhile two halves for each of the others, then what halves are left. */
+/* Piece number INDEX of WORKER; false after its last.  First rounds in which every worker has a whole piece.  R
+ * whole ones remain, and the heads' half ones: all of them as halves if one round of halves takes them, else whole
+ * ones for the first R workers and meanwhile two halves for each of the others, then what halves are left. */
 DEVICE bool
 attention_piece (AttentionPiece *piece, const AttentionPieces &p, int worker, int index)
 {

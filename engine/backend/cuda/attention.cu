@@ -16,14 +16,16 @@ run (CudaStream stream, const AttentionArgs *args, int heads, int causal)
   constexpr size_t SMEM = attention_smem<D, WARPS, M_TILES, BN, STAGES> ();
 
   if (causal)
-    return launch_kernel (attention_mma_kernel<D, WARPS, M_TILES, BN, STAGES, BLOCKS, true>, grid, WARPS * 32, SMEM, stream, *args);
-  return launch_kernel (attention_mma_kernel<D, WARPS, M_TILES, BN, STAGES, BLOCKS, false>, grid, WARPS * 32, SMEM, stream, *args);
+    return launch_kernel (attention_mma_kernel<D, WARPS, M_TILES, BN, STAGES, BLOCKS, true>, grid, WARPS * 32, SMEM,
+                          stream, *args);
+  return launch_kernel (attention_mma_kernel<D, WARPS, M_TILES, BN, STAGES, BLOCKS, false>, grid, WARPS * 32, SMEM,
+                        stream, *args);
 }
 
 typedef int (*Run) (CudaStream stream, const AttentionArgs *args, int heads, int causal);
 
-/* Shapes of the mma.sync kernel, for d up to 64 and to 128.  Two warps a scheduler everywhere, because one's softmax hides
- * behind the other's products; smem is that of the wider one. */
+/* Shapes of the mma.sync kernel, for d up to 64 and to 128.  Two warps a scheduler everywhere, because one's
+ * softmax hides behind the other's products; smem is that of the wider one. */
 typedef struct
 {
   const char *name;
@@ -75,9 +77,9 @@ run_mma (const CudaCard *card, CudaStream stream, const CudaAttention *a, const 
 static bool
 is_valid (const CudaAttention *a)
 {
-  return a->d > 0 && a->d <= 128 && a->d % 16 == 0 && a->heads > 0 && a->kv_heads > 0 && a->heads % a->kv_heads == 0
-         && a->heads <= 65535 && a->n > 0 && a->m >= 0 && a->m < 1 << 30 && a->n < 1 << 30 && (!a->causal || a->m == a->n)
-         && a->scale > 0;
+  return a->d > 0 && a->d <= 128 && a->d % 16 == 0 && a->heads > 0 && a->kv_heads > 0 && a->heads % a->kv_heads == 0 &&
+         a->heads <= 65535 && a->n > 0 && a->m >= 0 && a->m < 1 << 30 && a->n < 1 << 30 &&
+         (!a->causal || a->m == a->n) && a->scale > 0;
 }
 
 extern "C" int
@@ -86,7 +88,8 @@ zie_cuda_attention_variant (const CudaCard *card, CudaStream stream, const CudaA
   if (!is_valid (a))
     return (int)cudaErrorInvalidValue;
   if (!strncmp (name, "hopper", 6))
-    return zie_cuda_attention_hopper_serves (card, a) ? zie_cuda_attention_hopper (card, stream, a, name) : (int)cudaErrorNotSupported;
+    return zie_cuda_attention_hopper_serves (card, a) ? zie_cuda_attention_hopper (card, stream, a, name)
+                                                      : (int)cudaErrorNotSupported;
   if (!strcmp (name, "mma"))
     return run_mma (card, stream, a, choose_shape (card, a));
   for (int i = 0; i < N_MMA_SHAPES; i++)

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* Hopper's own instructions (sm_90a): mbarriers, TMA, warpgroup products; and tensor maps on the host.  A kernel that uses
- * them has its body inside #if HOPPER_CODE ... #else hopper_trap (); #endif, so that the same file compiles for every
- * target; a launcher runs it only where zie_cuda_hopper_is_built() said that the program holds code for this card.  Not in
- * the emulator.
+/* Hopper's own instructions (sm_90a): mbarriers, TMA, warpgroup products; and tensor maps on the host.  A kernel
+ * that uses them has its body inside #if HOPPER_CODE ... #else hopper_trap (); #endif, so that the same file
+ * compiles for every target; a launcher runs it only where zie_cuda_hopper_is_built() said that the program holds
+ * code for this card.  Not in the emulator.
  *
- * Shared addresses are those of smem_addr().  Tiles are what TMA writes with a 128-byte swizzle: rows of 128 bytes (64
- * bf16), chunk c of 16 bytes of row r at chunk c ^ (r % 8), tiles at multiples of 1024 bytes. */
+ * Shared addresses are those of smem_addr().  Tiles are what TMA writes with a 128-byte swizzle: rows of 128 bytes
+ * (64 bf16), chunk c of 16 bytes of row r at chunk c ^ (r % 8), tiles at multiples of 1024 bytes. */
 
 #include <cuda.h>
 #include <cudaTypedefs.h>
@@ -35,11 +35,11 @@ hopper_trap (void)
 
 /* --- tensor maps, on the host --- */
 
-/* A map over bf16 in device memory for boxes with a 128-byte swizzle (box[0] at most 64); zeros outside.  dims[0] is the
- * contiguous one; strides[i] in bytes is dims[i + 1]'s, a multiple of 16.  Returns a cudaError_t. */
+/* A map over bf16 in device memory for boxes with a 128-byte swizzle (box[0] at most 64); zeros outside.  dims[0]
+ * is the contiguous one; strides[i] in bytes is dims[i + 1]'s, a multiple of 16.  Returns a cudaError_t. */
 inline int
-tensor_map_bf16 (const CudaCard *card, CUtensorMap *map, const void *base, int rank, const uint64_t *dims, const uint64_t *strides,
-                 const uint32_t *box)
+tensor_map_bf16 (const CudaCard *card, CUtensorMap *map, const void *base, int rank, const uint64_t *dims,
+                 const uint64_t *strides, const uint32_t *box)
 {
   const uint32_t ones[5] = { 1, 1, 1, 1, 1 };
   cuuint64_t d[5], s[5];
@@ -52,8 +52,9 @@ tensor_map_bf16 (const CudaCard *card, CUtensorMap *map, const void *base, int r
       s[i] = i + 1 < rank ? strides[i] : 0;
     }
   CUresult result = ((PFN_cuTensorMapEncodeTiled_v12000)card->encode_tiled) (
-      map, CU_TENSOR_MAP_DATA_TYPE_BFLOAT16, (cuuint32_t)rank, (void *)base, d, s, box, ones, CU_TENSOR_MAP_INTERLEAVE_NONE,
-      CU_TENSOR_MAP_SWIZZLE_128B, CU_TENSOR_MAP_L2_PROMOTION_L2_256B, CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
+      map, CU_TENSOR_MAP_DATA_TYPE_BFLOAT16, (cuuint32_t)rank, (void *)base, d, s, box, ones,
+      CU_TENSOR_MAP_INTERLEAVE_NONE, CU_TENSOR_MAP_SWIZZLE_128B, CU_TENSOR_MAP_L2_PROMOTION_L2_256B,
+      CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
   return result == CUDA_SUCCESS ? 0 : (int)cudaErrorInvalidValue;
 }
 
@@ -236,13 +237,15 @@ named_barrier_arrive (int id, int threads)
 
 /* --- products of a warpgroup --- */
 
-/* Descriptor of an operand tile.  K contiguous (rows of 128 bytes along M or N): the next 16 of k are 32 bytes further,
- * leading is not used, groups of 8 rows are STRIDE = 1024 bytes apart.  N contiguous (a transposed B, rows along k): the next 16
- * of k are 16 rows further, 64 columns are LEADING bytes apart, groups of 8 rows STRIDE = 1024. */
+/* Descriptor of an operand tile.  K contiguous (rows of 128 bytes along M or N): the next 16 of k are 32 bytes
+ * further, leading is not used, groups of 8 rows are STRIDE = 1024 bytes apart.  N contiguous (a transposed B,
+ * rows along k): the next 16 of k are 16 rows further, 64 columns are LEADING bytes apart, groups of 8 rows STRIDE
+ * = 1024. */
 DEVICE uint64_t
 wgmma_operand (uint32_t addr, uint32_t leading, uint32_t stride)
 {
-  return (uint64_t)((addr & 0x3ffff) >> 4) | (uint64_t)(leading >> 4) << 16 | (uint64_t)(stride >> 4) << 32 | (uint64_t)1 << 62;
+  return (uint64_t)((addr & 0x3ffff) >> 4) | (uint64_t)(leading >> 4) << 16 | (uint64_t)(stride >> 4) << 32 |
+         (uint64_t)1 << 62;
 }
 
 /* Before the first product, and after registers that products read or add to have changed. */
@@ -336,9 +339,9 @@ WGMMA_DEFINE (256, 128, 129, 130, 131, 132, 133, 134, WGMMA_D0 ", " WGMMA_D1 ", 
               ", " WGMMA_D5 ", " WGMMA_D6 ", " WGMMA_D7,
               WGMMA_F64 (0), WGMMA_F64 (64));
 
-/* d[64][N] = or += a[64][16] b[16][N], bf16 into fp32, N / 2 accumulators a thread: A from a shared tile (_ss) or in registers
- * (_rs: mma_bf16's a; warp w of the warpgroup has rows 16w ...).  d[4i ... 4i + 3]: mma_bf16's c of columns 8i.  B_IS_N: B's
- * tile has N contiguous. */
+/* d[64][N] = or += a[64][16] b[16][N], bf16 into fp32, N / 2 accumulators a thread: A from a shared tile (_ss) or
+ * in registers (_rs: mma_bf16's a; warp w of the warpgroup has rows 16w ...).  d[4i ... 4i + 3]: mma_bf16's c of
+ * columns 8i.  B_IS_N: B's tile has N contiguous. */
 template <int B_IS_N, int N_ACC>
 DEVICE void
 wgmma_ss (float (&d)[N_ACC], uint64_t a, uint64_t b, int is_adding)

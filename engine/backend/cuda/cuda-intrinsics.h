@@ -36,7 +36,8 @@ launch_kernel (void (*kernel) (P...), dim3 grid, int threads, size_t smem, CudaS
   /* Every time: the limit belongs to the current device, and the call only notes a number. */
   if (smem > 48 * 1024)
     {
-      cudaError_t error = cudaFuncSetAttribute ((const void *)kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, (int)smem);
+      cudaError_t error =
+          cudaFuncSetAttribute ((const void *)kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, (int)smem);
       if (error != cudaSuccess)
         return (int)error;
     }
@@ -83,8 +84,8 @@ cp_async_wait (void)
   asm volatile ("cp.async.wait_group %0;" ::"n"(PENDING) : "memory");
 }
 
-/* Four 8x8 matrices of 16 bits; lane 8i + j gives the address of row j of matrix i (16 aligned bytes).  r[i] of lane l holds
- * row l / 4, columns 2 (l % 4) and the next one, of matrix i; with _trans of its transpose. */
+/* Four 8x8 matrices of 16 bits; lane 8i + j gives the address of row j of matrix i (16 aligned bytes).  r[i] of
+ * lane l holds row l / 4, columns 2 (l % 4) and the next one, of matrix i; with _trans of its transpose. */
 DEVICE void
 ldmatrix_x4 (uint32_t *r, uint32_t addr)
 {
@@ -101,8 +102,8 @@ ldmatrix_x4_trans (uint32_t *r, uint32_t addr)
 
 /* --- products --- */
 
-/* c[16][8] += a[16][16] b[16][8].  Lane l, g = l / 4, t = l % 4: c 0, 1 = (g, 2t ...), 2, 3 = (g + 8, 2t ...); a 0 = (g, 2t),
- * 1 = (g + 8, 2t), 2 = (g, 2t + 8), 3 = (g + 8, 2t + 8); b0 = (2t, g), b1 = (2t + 8, g). */
+/* c[16][8] += a[16][16] b[16][8].  Lane l, g = l / 4, t = l % 4: c 0, 1 = (g, 2t ...), 2, 3 = (g + 8, 2t ...); a 0
+ * = (g, 2t), 1 = (g + 8, 2t), 2 = (g, 2t + 8), 3 = (g + 8, 2t + 8); b0 = (2t, g), b1 = (2t + 8, g). */
 DEVICE void
 mma_bf16 (float *c, const uint32_t *a, uint32_t b0, uint32_t b1)
 {

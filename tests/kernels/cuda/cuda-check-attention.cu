@@ -74,8 +74,21 @@ make (Data *data, const Case *c)
 
   data->memory[0] = qkv;
   data->memory[1] = check_new ((size_t)c->m * q_width * 2);
-  data->a = { (cuda_bf16 *)data->memory[1], qkv, qkv + q_width, qkv + q_width + kv_width, q_width, ld, ld, ld, c->m, c->n,
-              c->heads, c->kv_heads, c->d, c->causal, 1 / sqrtf ((float)c->d) };
+  data->a = { (cuda_bf16 *)data->memory[1],
+              qkv,
+              qkv + q_width,
+              qkv + q_width + kv_width,
+              q_width,
+              ld,
+              ld,
+              ld,
+              c->m,
+              c->n,
+              c->heads,
+              c->kv_heads,
+              c->d,
+              c->causal,
+              1 / sqrtf ((float)c->d) };
 }
 
 static void

@@ -1,16 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* The second implementation of cuda-intrinsics.h: runs unchanged kernels and launchers on the CPU, without toolkit or
- * driver.  A test includes this file first, then the .cu file itself, and calls its launcher; g++, C++17.
+/* The second implementation of cuda-intrinsics.h: runs unchanged kernels and launchers on the CPU, without toolkit
+ * or driver.  A test includes this file first, then the .cu file itself, and calls its launcher; g++, C++17.
  *
- * A thread of a block is a fiber; warp operations gather 32 lanes and compute, barriers yield.  Shared memory starts as
- * 0xff in every block (NaN as any float).  What a GPU leaves open is played in two ways, and emu_each_order() runs both:
- * EMU_LAZY takes warps and lanes upwards and copies cp.async data as late as it may (in the wait that asks for it),
- * EMU_EAGER takes warps and lanes downwards and copies at once.  So a wait that is too weak, a barrier that is missing and
- * a stage overwritten too early all change the result.  Shared addresses out of bounds, unaligned ones, lanes of a warp in
- * different operations and threads that wait for ever end the program with a message.  Not seen: bank conflicts, races of
- * global memory, and out-of-bounds global accesses unless the build has AddressSanitizer. */
+ * A thread of a block is a fiber; warp operations gather 32 lanes and compute, barriers yield.  Shared memory
+ * starts as 0xff in every block (NaN as any float).  What a GPU leaves open is played in two ways, and
+ * emu_each_order() runs both: EMU_LAZY takes warps and lanes upwards and copies cp.async data as late as it may
+ * (in the wait that asks for it), EMU_EAGER takes warps and lanes downwards and copies at once.  So a wait that is
+ * too weak, a barrier that is missing and a stage overwritten too early all change the result.  Shared addresses
+ * out of bounds, unaligned ones, lanes of a warp in different operations and threads that wait for ever end the
+ * program with a message.  Not seen: bank conflicts, races of global memory, and out-of-bounds global accesses
+ * unless the build has AddressSanitizer. */
 
 #ifndef __GNUC__
 #error "the emulator is for g++"
@@ -278,7 +279,8 @@ prepare_fiber (int index)
   Fiber *f = &m.fibers[index];
 
   f->index = index;
-  f->thread = dim3 (index % m.block_dim.x, index / m.block_dim.x % m.block_dim.y, index / (m.block_dim.x * m.block_dim.y));
+  f->thread =
+      dim3 (index % m.block_dim.x, index / m.block_dim.x % m.block_dim.y, index / (m.block_dim.x * m.block_dim.y));
   f->is_started = f->is_done = false;
   f->counter = NULL;
   f->open.clear ();
@@ -345,7 +347,8 @@ run_grid (dim3 grid, dim3 block, size_t smem, std::function<void ()> body)
     die ("a grid of %u x %u x %u blocks", grid.x, grid.y, grid.z);
   if (!m.stacks)
     {
-      m.stacks = (char *)mmap (NULL, MAX_THREADS * STACK, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+      m.stacks = (char *)mmap (NULL, MAX_THREADS * STACK, PROT_READ | PROT_WRITE,
+                               MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
       if (m.stacks == MAP_FAILED)
         die ("no memory for the stacks");
       dl_iterate_phdr (find_statics, NULL);
@@ -424,7 +427,8 @@ copy_wait (size_t pending)
 
 /* --- warp operations --- */
 
-/* Each lane brings N_IN words; when all 32 are there, FN reads in[lane] and fills out[lane], of which each takes N_OUT. */
+/* Each lane brings N_IN words; when all 32 are there, FN reads in[lane] and fills out[lane], of which each takes
+ * N_OUT. */
 template <class Fn>
 static void
 collective (const char *what, const void *in, int in_size, void *out, int out_size, Fn fn)
@@ -643,9 +647,23 @@ smem_addr (const void *p)
   return emu::DYNAMIC_BASE + (uint32_t)(q - m.dynamic.data ());
 }
 
-DEVICE void cp_async16 (uint32_t dst, const void *src, bool valid) { emu::copy_start (dst, src, 16, valid); }
-template <int BYTES> DEVICE void cp_async (uint32_t dst, const void *src, bool valid) { emu::copy_start (dst, src, BYTES, valid); }
-template <int PENDING> DEVICE void cp_async_wait (void) { emu::copy_wait (PENDING); }
+DEVICE void
+cp_async16 (uint32_t dst, const void *src, bool valid)
+{
+  emu::copy_start (dst, src, 16, valid);
+}
+template <int BYTES>
+DEVICE void
+cp_async (uint32_t dst, const void *src, bool valid)
+{
+  emu::copy_start (dst, src, BYTES, valid);
+}
+template <int PENDING>
+DEVICE void
+cp_async_wait (void)
+{
+  emu::copy_wait (PENDING);
+}
 
 DEVICE void
 cp_async_commit (void)
@@ -699,20 +717,61 @@ f16_to_float (uint16_t x)
 {
   int exponent = x >> 10 & 31;
   float mantissa = x & 1023;
-  float v = exponent == 31 ? (mantissa ? NAN : INFINITY) : exponent ? ldexpf (1024 + mantissa, exponent - 25) : ldexpf (mantissa, -24);
+  float v = exponent == 31 ? (mantissa ? NAN : INFINITY)
+            : exponent     ? ldexpf (1024 + mantissa, exponent - 25)
+                           : ldexpf (mantissa, -24);
 
   return x >> 15 ? -v : v;
 }
 
-template <class T> DEVICE T warp_shuffle_xor (T v, int mask) { return __shfl_xor_sync (0xffffffffu, v, mask); }
-template <class T> DEVICE T warp_shuffle_down (T v, int delta) { return __shfl_down_sync (0xffffffffu, v, (unsigned)delta); }
-template <class T> DEVICE T warp_shuffle (T v, int lane) { return __shfl_sync (0xffffffffu, v, lane); }
-DEVICE bool warp_any (bool it) { return __any_sync (0xffffffffu, it); }
-DEVICE void block_barrier (void) { __syncthreads (); }
-DEVICE void named_barrier (int id, int threads) { emu::barrier ("named_barrier", id, threads); }
-DEVICE uint4 load16_const (const void *p) { return *(const uint4 *)p; }
-DEVICE uint4 load16_once (const void *p) { return *(const uint4 *)p; }
-DEVICE void store16_once (void *p, uint4 v) { *(uint4 *)p = v; }
+template <class T>
+DEVICE T
+warp_shuffle_xor (T v, int mask)
+{
+  return __shfl_xor_sync (0xffffffffu, v, mask);
+}
+template <class T>
+DEVICE T
+warp_shuffle_down (T v, int delta)
+{
+  return __shfl_down_sync (0xffffffffu, v, (unsigned)delta);
+}
+template <class T>
+DEVICE T
+warp_shuffle (T v, int lane)
+{
+  return __shfl_sync (0xffffffffu, v, lane);
+}
+DEVICE bool
+warp_any (bool it)
+{
+  return __any_sync (0xffffffffu, it);
+}
+DEVICE void
+block_barrier (void)
+{
+  __syncthreads ();
+}
+DEVICE void
+named_barrier (int id, int threads)
+{
+  emu::barrier ("named_barrier", id, threads);
+}
+DEVICE uint4
+load16_const (const void *p)
+{
+  return *(const uint4 *)p;
+}
+DEVICE uint4
+load16_once (const void *p)
+{
+  return *(const uint4 *)p;
+}
+DEVICE void
+store16_once (void *p, uint4 v)
+{
+  *(uint4 *)p = v;
+}
 
 /* --- for tests --- */
 

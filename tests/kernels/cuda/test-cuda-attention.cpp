@@ -6,8 +6,9 @@
 #include "attention-pieces.cuh"
 #include "attention.cu"
 
-/* The portable kernel, through its launcher, against fp64.  Relative L2 error allowed: 3e-3.  Probabilities and the output are
- * rounded to bf16, each with a relative error of at most 2^-9 = 2e-3, in the mean 1.1e-3 each; sums are fp32. */
+/* The portable kernel, through its launcher, against fp64.  Relative L2 error allowed: 3e-3.  Probabilities and
+ * the output are rounded to bf16, each with a relative error of at most 2^-9 = 2e-3, in the mean 1.1e-3 each; sums
+ * are fp32. */
 #define TOLERANCE 3e-3
 
 /* Not on the CPU. */
@@ -66,7 +67,8 @@ relative_error (const Case *c, const CudaAttention *a)
           {
             p[j] = 0;
             for (int x = 0; x < c->d; x++)
-              p[j] += (double)bf16_to_float (a->q[i * a->ldq + h * c->d + x]) * bf16_to_float (a->k[j * a->ldk + kv + x]);
+              p[j] +=
+                  (double)bf16_to_float (a->q[i * a->ldq + h * c->d + x]) * bf16_to_float (a->k[j * a->ldk + kv + x]);
             p[j] *= a->scale;
             high = std::max (high, p[j]);
           }
@@ -147,7 +149,8 @@ test_refusals (void)
   g_assert_cmpint (zie_cuda_attention_variant (&card, NULL, &a, "none"), ==, cudaErrorInvalidValue);
 }
 
-/* Every row of every head belongs to exactly one piece, and no worker has more to do than an even division of halves asks. */
+/* Every row of every head belongs to exactly one piece, and no worker has more to do than an even division of
+ * halves asks. */
 static void
 test_pieces (void)
 {
@@ -175,7 +178,8 @@ test_pieces (void)
                       covered[(size_t)piece.head * (m + size) + r]++;
                     halves += piece.is_half ? 1 : 2;
                   }
-                g_assert_cmpint (halves, <=, w ? (n_halves + p.n_workers - 1) / p.n_workers + (p.n_half && p.n_whole) : 2);
+                g_assert_cmpint (halves, <=,
+                                 w ? (n_halves + p.n_workers - 1) / p.n_workers + (p.n_half && p.n_whole) : 2);
               }
             for (int i = 0; i < h; i++)
               for (int r = 0; r < m; r++)

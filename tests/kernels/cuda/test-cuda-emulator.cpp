@@ -38,7 +38,8 @@ test_block_sum (void)
 
     for (int i = 0; i < 3 * N; i++)
       x[i] = (float)(i % 17 - i / N);
-    g_assert_cmpint (launch_kernel (sum_kernel, dim3 (3), THREADS, 0, NULL, y.data (), (const float *)x.data (), (int)N), ==, 0);
+    g_assert_cmpint (
+        launch_kernel (sum_kernel, dim3 (3), THREADS, 0, NULL, y.data (), (const float *)x.data (), (int)N), ==, 0);
     for (int b = 0; b < 3; b++)
       {
         float expected = 0;
@@ -87,8 +88,9 @@ product_is_right (void)
       a[i] = float_to_bf16 ((float)(i * 7 % 13 - 6));
       b[i] = float_to_bf16 ((float)(i * 5 % 11 - 5));
     }
-  g_assert_cmpint (launch_kernel (product_kernel<TRANS, PENDING>, dim3 (1), 32, 1024, NULL, c.data (), (const cuda_bf16 *)a.data (),
-                                  (const cuda_bf16 *)b.data ()), ==, 0);
+  g_assert_cmpint (launch_kernel (product_kernel<TRANS, PENDING>, dim3 (1), 32, 1024, NULL, c.data (),
+                                  (const cuda_bf16 *)a.data (), (const cuda_bf16 *)b.data ()),
+                   ==, 0);
   for (int i = 0; i < 16; i++)
     for (int j = 0; j < 8; j++)
       {
