@@ -126,8 +126,9 @@ def main():
 
     write_json(f"{a.out}/scheduler/scheduler_config.json", {"_class_name": "FlowMatchEulerDiscreteScheduler", "_diffusers_version": VERSION,
                                                             "num_train_timesteps": 1000, "shift": 3.0, "use_dynamic_shifting": False})
-    # what others added to our entry (the preview's factors) stays
-    own = {"default_width": 256, "default_height": 256, "sizes": [[256, 256]], "steps": 8, "distilled": True}
+    # what others added to our entry (fit_preview.py: "preview") stays; sizes further from the 256 x 256 of the training fall apart
+    own = {"name": "Demo model", "demo": True, "default_width": 256, "default_height": 256, "sizes": [[256, 256], [256, 224], [224, 256]],
+           "steps": 8, "distilled": True}
     index = f"{a.out}/model_index.json"
     if os.path.exists(index):
         with open(index, encoding="utf-8") as f:
@@ -136,8 +137,7 @@ def main():
         "_class_name": "ZImagePipeline", "_diffusers_version": VERSION, "scheduler": ["diffusers", "FlowMatchEulerDiscreteScheduler"],
         "text_encoder": ["transformers", "Qwen3Model"], "tokenizer": ["transformers", "Qwen2Tokenizer"],
         "transformer": ["diffusers", "ZImageTransformer2DModel"], "vae": ["diffusers", "AutoencoderKL"],
-        "zimage_studio": {"name": "Demo model", "demo": True,         # fit_preview.py adds "preview"
-                          "default_width": 256, "default_height": 256, "sizes": [[256, 256]], "steps": 8, "distilled": True}})
+        "zimage_studio": own})
     write_json(f"{a.out}/tokenizer/tokenizer_config.json", {
         "add_bos_token": False, "add_prefix_space": False, "bos_token": None, "chat_template": CHAT, "clean_up_tokenization_spaces": False,
         "eos_token": "<|im_end|>", "model_max_length": 1024, "pad_token": PAD_TOKEN, "split_special_tokens": False,
