@@ -22,7 +22,9 @@ struct _ZisJob
   ZieStage stage;
   double stage_share[ZIE_N_STAGES];   /* of one picture, sums to 1 */
   double stage_fraction;
-  double seconds_left;
+  double picture_left;       /* seconds, of the picture being made; 0 = not known */
+  double decode_left;        /* seconds, as it was when the decode began */
+  gint64 picture_start_us, decode_start_us, now_us;   /* of the events' clock; 0 = not yet */
   int step, n_steps;
   int image_index;
   int n_done;
@@ -60,10 +62,20 @@ zis_format_seconds (double seconds)
   return g_strdup_printf (_("%d h %d min"), whole / 3600, whole / 60 % 60);
 }
 
+/* Of all the pictures that are still to come; what they take is known from this one. */
+static double
+get_seconds_left (ZisJob *self)
+{
+  double picture = (double) (self->now_us - self->picture_start_us) / G_USEC_PER_SEC + self->picture_left;
+
+  return self->picture_left > 0 ? self->picture_left + (self->request.n_images - 1 - self->image_index) * picture : 0;
+}
+
 static char *
 describe_running (ZisJob *self)
 {
-  g_autofree char *left = self->seconds_left > 0 ? zis_format_seconds (self->seconds_left) : NULL;
+  double seconds = get_seconds_left (self);
+  g_autofree char *left = seconds > 0 ? zis_format_seconds (seconds) : NULL;
   g_autofree char *what = NULL;
 
   switch (self->stage)
@@ -347,8 +359,32 @@ go_to_image (ZisJob *self, int index)
   self->image_index = index;
   self->stage = ZIE_STAGE_TEXT;
   self->stage_fraction = 0;
+  self->picture_left = self->decode_left = 0;
+  self->picture_start_us = self->now_us;
+  self->decode_start_us = 0;
   self->step = 0;
   take_new_paintable (self);
+}
+
+/* The engine speaks of time after each step only: the decode's is what was expected of it, then what its first bands
+ * took. */
+static void
+enter_decode (ZisJob *self, double fraction)
+{
+  if (self->decode_start_us == 0)
+    {
+      self->decode_start_us = self->now_us;
+      self->decode_left = self->picture_left;
+    }
+
+  double elapsed = (double) (self->now_us - self->decode_start_us) / G_USEC_PER_SEC;
+
+  self->stage = ZIE_STAGE_DECODE;
+  self->stage_fraction = CLAMP (fraction, 0, 1);
+  if (self->stage_fraction > 0 && elapsed > 0)
+    self->picture_left = elapsed * (1 - self->stage_fraction) / self->stage_fraction;
+  else
+    self->picture_left = self->decode_left * (1 - self->stage_fraction);
 }
 
 static void
@@ -357,6 +393,11 @@ handle_progress (ZisJob *self, const ZieEvent *event)
   switch (event->type)
     {
     case ZIE_EVENT_STAGE:
+      if (event->stage.stage == ZIE_STAGE_DECODE)
+        {
+          enter_decode (self, event->stage.fraction);
+          break;
+        }
       self->stage = event->stage.stage;
       self->stage_fraction = CLAMP (event->stage.fraction, 0, 1);
       if (self->stage == ZIE_STAGE_SAMPLE && self->step == 0)
@@ -368,19 +409,17 @@ handle_progress (ZisJob *self, const ZieEvent *event)
       /* "Step 3 of 8" names the step that is running: the one after the step that ended. */
       self->step = MIN (event->step.index + 1, self->n_steps);
       self->stage_fraction = CLAMP ((double) event->step.index / self->n_steps, 0, 1);
-      self->seconds_left = event->step.seconds_left;
+      self->picture_left = MAX (0, event->step.seconds_left);
       break;
     case ZIE_EVENT_PREVIEW:
       zis_paintable_push_preview (self->paintable, event->preview.image);
       break;
     case ZIE_EVENT_TILE:
-      self->stage = ZIE_STAGE_DECODE;
-      self->stage_fraction = (event->tile.index + 1.0) / MAX (1, event->tile.total);
+      enter_decode (self, (event->tile.index + 1.0) / MAX (1, event->tile.total));
       zis_paintable_push_band (self->paintable, event->tile.image, event->tile.x, event->tile.y);
       break;
     case ZIE_EVENT_IMAGE:
-      self->stage = ZIE_STAGE_DECODE;
-      self->stage_fraction = 1;
+      enter_decode (self, 1);
       self->n_done++;
       zis_paintable_set_image (self->paintable, event->image.image);
       break;
@@ -396,9 +435,11 @@ zis_job_handle_event (ZisJob *self, const ZieEvent *event)
   if (event->type != ZIE_EVENT_FINISHED && self->state == ZIS_JOB_CANCELLING)
     return;
 
+  self->now_us = event->time_us;
   switch (event->type)
     {
     case ZIE_EVENT_STARTED:
+      self->picture_start_us = event->time_us;
       zis_job_set_state (self, ZIS_JOB_RUNNING);
       break;
 

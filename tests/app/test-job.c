@@ -53,9 +53,39 @@ test_words (void)
   g_assert_cmpstr (zis_job_get_status (job), ==, "Step 3 of 8 · 4 s left");
   start (many);
   send_step (many, 1, 7);
-  g_assert_cmpstr (zis_job_get_status (many), ==, "Picture 2 of 3 · Step 8 of 8 · 4 s left");
+  /* 3.2 s of this picture, and another one that will take as long as far as is known. */
+  g_assert_cmpstr (zis_job_get_status (many), ==, "Picture 2 of 3 · Step 8 of 8 · 7 s left");
   finish (job, NULL);
   g_assert_cmpstr (zis_job_get_status (job), ==, "Done");
+}
+
+/* Ten seconds of steps, then a decode of four bands that was expected to take eight seconds and takes sixteen. */
+static void
+test_time_left (void)
+{
+  g_autoptr(ZisJob) job = make_job (2);
+  ZieEvent step = { .type = ZIE_EVENT_STEP, .time_us = 11 * G_USEC_PER_SEC, .step = { .index = 8, .total = 8, .seconds_left = 8 } };
+  ZieEvent stage = { .type = ZIE_EVENT_STAGE, .time_us = 11 * G_USEC_PER_SEC, .stage = { .stage = ZIE_STAGE_DECODE } };
+  ZieEvent tile = { .type = ZIE_EVENT_TILE, .time_us = 15 * G_USEC_PER_SEC, .tile = { .index = 0, .total = 4 } };
+  ZieEvent started = { .type = ZIE_EVENT_STARTED, .time_us = 1 * G_USEC_PER_SEC };
+
+  tile.tile.image = zie_image_new (64, 12, 64 * 3, g_bytes_new_take (g_malloc0 (64 * 12 * 3), 64 * 12 * 3));
+  zis_job_handle_event (job, &started);
+  zis_job_handle_event (job, &step);
+  zis_job_handle_event (job, &stage);
+  g_assert_cmpstr (zis_job_get_status (job), ==, "Picture 1 of 2 · Drawing the picture · 26 s left");
+  zis_job_handle_event (job, &tile);
+  g_assert_cmpstr (zis_job_get_status (job), ==, "Picture 1 of 2 · Drawing the picture · 38 s left");
+  tile.tile.index = 3;
+  tile.time_us = 27 * G_USEC_PER_SEC;
+  zis_job_handle_event (job, &tile);
+  g_assert_cmpstr (zis_job_get_status (job), ==, "Picture 1 of 2 · Drawing the picture");
+
+  step = (ZieEvent) { .type = ZIE_EVENT_STEP, .image_index = 1, .time_us = 30 * G_USEC_PER_SEC,
+                      .step = { .index = 1, .total = 8, .seconds_left = 20 } };
+  zis_job_handle_event (job, &step);
+  g_assert_cmpstr (zis_job_get_status (job), ==, "Picture 2 of 2 · Step 2 of 8 · 20 s left");
+  zie_image_unref (tile.tile.image);
 }
 
 static void
@@ -135,6 +165,7 @@ main (int argc, char *argv[])
 {
   g_test_init (&argc, &argv, NULL);
   g_test_add_func ("/job/words", test_words);
+  g_test_add_func ("/job/time-left", test_time_left);
   g_test_add_func ("/job/progress-never-goes-back", test_progress_never_goes_back);
   g_test_add_func ("/job/one-paintable-a-picture", test_one_paintable_a_picture);
   g_test_add_func ("/job/ends", test_ends);
