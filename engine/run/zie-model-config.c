@@ -33,9 +33,9 @@ reader_clear (Reader *r)
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (Reader, reader_clear)
 
 static void
-reader_open (Reader *r, const char *folder, const char *part, const char *file, GError **error)
+reader_open (Reader *r, char *path /* transfer full */, GError **error)
 {
-  *r = (Reader) { .path = *part ? g_build_filename (folder, part, file, NULL) : g_build_filename (folder, file, NULL), .error = error };
+  *r = (Reader) { .path = path, .error = error };
   r->object = zie_json_load_object (r->path, error);
   r->ok = r->object != NULL;
 }
@@ -385,64 +385,78 @@ check_index (Reader *r)
     unsupported (r, "_class_name", class_name, "ZImagePipeline");
 }
 
-/* The parts must fit each other. */
-static void
-check_together (Reader *r, const ZieModelConfig *config)
+/* The parts must fit each other.  WHERE names the transformer. */
+static gboolean
+check_together (const ZieModelConfig *config, const char *where, GError **error)
 {
-  if (r->ok && config->transformer.cap_dim != config->text_encoder.dim)
-    unsupported (r, "cap_feat_dim", "not the text encoder's hidden_size", "equal widths");
-  if (r->ok && config->transformer.in_channels != config->vae.latent_channels)
-    unsupported (r, "in_channels", "not the VAE's latent_channels", "equal channels");
+  if (config->transformer.cap_dim != config->text_encoder.dim)
+    g_set_error (error, ZIE_ERROR, ZIE_ERROR_MODEL_UNSUPPORTED,
+                 "%s: the transformer takes text embeddings of %d numbers (cap_feat_dim) and the text encoder makes %d (hidden_size); "
+                 "the two are of different models", where, config->transformer.cap_dim, config->text_encoder.dim);
+  else if (config->transformer.in_channels != config->vae.latent_channels)
+    g_set_error (error, ZIE_ERROR, ZIE_ERROR_MODEL_UNSUPPORTED,
+                 "%s: the transformer makes latents of %d channels (in_channels) and the VAE takes %d (latent_channels); "
+                 "the two are of different models", where, config->transformer.in_channels, config->vae.latent_channels);
+  else
+    return TRUE;
+  return FALSE;
 }
 
 gboolean
-zie_model_config_load (ZieModelConfig *config, const char *folder, GArray *presets, GPtrArray *strings, GError **error)
+zie_model_config_load (ZieModelConfig *config, const ZieModelPlaces *places, GError **error)
 {
   g_auto(Reader) index = { 0 }, scheduler = { 0 }, transformer = { 0 }, text_encoder = { 0 }, vae = { 0 };
   ZieModelInfo *info = &config->info;
-  g_autofree char *index_path = NULL;
 
   *config = (ZieModelConfig) { 0 };
-  if (!g_file_test (folder, G_FILE_TEST_IS_DIR))
-    {
-      g_set_error (error, ZIE_ERROR, ZIE_ERROR_FILE_NOT_FOUND,
-                   "%s: there is no such model folder; expected a diffusers directory with model_index.json in it", folder);
-      return FALSE;
-    }
-  index_path = g_build_filename (folder, "model_index.json", NULL);
-  if (!g_file_test (index_path, G_FILE_TEST_EXISTS))
-    {
-      g_set_error (error, ZIE_ERROR, ZIE_ERROR_FILE_NOT_FOUND,
-                   "%s: no model_index.json in it; expected a diffusers directory: model_index.json, scheduler, text_encoder, tokenizer, "
-                   "transformer and vae", folder);
-      return FALSE;
-    }
-  *info = (ZieModelInfo) { .default_width = 1024, .default_height = 1024, .default_steps = 8, .is_distilled = TRUE };
+  *info = (ZieModelInfo) { .default_width = 1024, .default_height = 1024, .default_steps = 8, .is_distilled = TRUE,
+                           .shift = DISTILLED_SHIFT };
 
-  reader_open (&index, folder, "", "model_index.json", error);
-  check_index (&index);
-  if (!index.ok)
-    return FALSE;
-  reader_open (&scheduler, folder, "scheduler", "scheduler_config.json", error);
-  load_scheduler (&scheduler, info);
-  if (!scheduler.ok)
-    return FALSE;
-  reader_open (&transformer, folder, "transformer", "config.json", error);
-  load_transformer (&transformer, &config->transformer);
-  if (!transformer.ok)
-    return FALSE;
-  reader_open (&text_encoder, folder, "text_encoder", "config.json", error);
-  load_text_encoder (&text_encoder, &config->text_encoder);
-  if (!text_encoder.ok)
-    return FALSE;
-  reader_open (&vae, folder, "vae", "config.json", error);
-  load_vae (&vae, &config->vae);
-  if (!vae.ok)
-    return FALSE;
-  check_together (&transformer, config);
-  if (!transformer.ok)
-    return FALSE;
+  if (places->folder != NULL)
+    {
+      reader_open (&index, g_build_filename (places->folder, "model_index.json", NULL), error);
+      check_index (&index);
+      if (!index.ok)
+        return FALSE;
+      reader_open (&scheduler, g_build_filename (places->folder, "scheduler", "scheduler_config.json", NULL), error);
+      load_scheduler (&scheduler, info);
+      if (!scheduler.ok)
+        return FALSE;
+    }
 
+  if (places->configs[ZIE_MODEL_TRANSFORMER] != NULL)
+    {
+      reader_open (&transformer, g_strdup (places->configs[ZIE_MODEL_TRANSFORMER]), error);
+      load_transformer (&transformer, &config->transformer);
+      if (!transformer.ok)
+        return FALSE;
+    }
+  if (places->configs[ZIE_MODEL_TEXT_ENCODER] != NULL)
+    {
+      reader_open (&text_encoder, g_strdup (places->configs[ZIE_MODEL_TEXT_ENCODER]), error);
+      load_text_encoder (&text_encoder, &config->text_encoder);
+      if (!text_encoder.ok)
+        return FALSE;
+    }
+  if (places->configs[ZIE_MODEL_VAE] != NULL)
+    {
+      reader_open (&vae, g_strdup (places->configs[ZIE_MODEL_VAE]), error);
+      load_vae (&vae, &config->vae);
+      if (!vae.ok)
+        return FALSE;
+    }
+  return TRUE;
+}
+
+gboolean
+zie_model_config_finish (ZieModelConfig *config, const ZieModelPlaces *places, GArray *presets, GPtrArray *strings, GError **error)
+{
+  const char *transformer = places->configs[ZIE_MODEL_TRANSFORMER];
+  g_auto(Reader) index = { 0 };
+  ZieModelInfo *info = &config->info;
+
+  if (!check_together (config, transformer ? transformer : places->weights[ZIE_MODEL_TRANSFORMER], error))
+    return FALSE;
   if (info->shift != DISTILLED_SHIFT)          /* the base model: guidance and many steps */
     {
       info->is_distilled = FALSE;
@@ -451,7 +465,12 @@ zie_model_config_load (ZieModelConfig *config, const char *folder, GArray *prese
     }
   zie_preview_init_flux (&config->preview);
   config->preview.channels = config->vae.latent_channels;
+
+  if (places->folder != NULL)
+    reader_open (&index, g_build_filename (places->folder, "model_index.json", NULL), error);
+  else
+    index.error = error;
   load_own (&index, config, presets, strings);
   info->max_side = MIN (ZIE_SIZE_MAX, MIN (config->transformer.axes_lens[1], config->transformer.axes_lens[2]) * ZIE_SIZE_STEP);
-  return index.ok;
+  return places->folder == NULL || index.ok;
 }

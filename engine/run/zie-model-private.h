@@ -26,6 +26,9 @@ struct _ZieModel
   ZiePreview preview;
 };
 
+/* FALSE: FILE is quantised in a way that we cannot compute with, named in the error. */
+gboolean zie_model_check_quantisation (const ZieWeightFile *file, GError **error);
+
 /* As zie_model_open() for jobs that are fed their token ids: a tokenizer need not be there, and no prompt may be encoded
  * with the model where it is not. */
 ZieModel *zie_model_open_for_feed (const char *path, GError **error);

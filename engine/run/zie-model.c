@@ -14,6 +14,8 @@
 #include "zie-model-config.h"
 
 #define TEMPLATE_PROMPT_LIMIT 512
+#define QWEN3_ROWS 151936             /* of Qwen3's table of embeddings */
+#define QWEN3_THETA 1e6
 
 static gint n_models;        /* atomic: the last serial */
 
@@ -25,61 +27,143 @@ keep (ZieModel *self, char *string /* transfer full */)
 }
 
 static void
-fill_part (ZieModel *self, int i, const char *name, const ZieWeights *weights)
+fill_part (ZieModel *self, ZieModelPartKind i, const char *name, const ZieWeightFile *file, const ZieWeights *weights)
 {
   self->info.parts[i] = (ZieModelPart) {
     .name = name,
+    .path = zie_weight_file_get_path (file),
+    .form = zie_weight_file_get_form (file),
     .types = keep (self, zie_weights_describe_types (weights)),
     .n_parameters = zie_weights_get_n_parameters (weights),
     .n_bytes = zie_weights_get_size (weights),
   };
 }
 
-static gboolean
-open_tokenizer (ZieModel *self, const char *folder, gboolean optional, GError **error)
+/* FOLDER/NAME in the source tree or the installed data. */
+static char *
+find_data (const char *folder, const char *name)
 {
-  g_autofree char *path = g_build_filename (folder, "tokenizer", "tokenizer.json", NULL);
+  const char *const roots[] = { ZIE_SOURCE_DATADIR, ZIE_DATADIR "/zimage-studio" };
 
-  if (optional && !g_file_test (path, G_FILE_TEST_EXISTS))
+  for (guint i = 0; i < G_N_ELEMENTS (roots); i++)
+    {
+      g_autofree char *path = g_build_filename (roots[i], folder, name, NULL);
+      if (g_file_test (path, G_FILE_TEST_IS_REGULAR))
+        return g_steal_pointer (&path);
+    }
+  return NULL;
+}
+
+/* The tokenizer that lies with the model; Qwen3's own, which comes with the program, for encoders of its size. */
+static gboolean
+open_tokenizer (ZieModel *self, const ZieModelPlaces *places, gboolean optional, GError **error)
+{
+  int n_rows = self->text_encoder.config.vocab_size;
+  g_autofree char *path = g_strdup (places->tokenizer);
+  gboolean is_there = path != NULL && g_file_test (path, G_FILE_TEST_EXISTS);
+
+  self->info.tokenizer = "";
+  if (optional && !is_there)
     return TRUE;
+  if (!is_there && n_rows == QWEN3_ROWS)
+    {
+      char *own = find_data ("qwen3-tokenizer", "tokenizer.json.gz");
+      if (own != NULL)
+        {
+          g_free (path);
+          path = own;
+        }
+    }
+  if (path == NULL)
+    {
+      g_set_error (error, ZIE_ERROR, ZIE_ERROR_FILE_NOT_FOUND,
+                   n_rows == QWEN3_ROWS ? "%s: no tokenizer.json lies with this text encoder, and the program's own is not installed; reinstall the "
+                                          "program, or name one with --tokenizer"
+                                        : "%s: no tokenizer.json lies with this text encoder, whose table is not Qwen3's; name one with --tokenizer",
+                   places->weights[ZIE_MODEL_TEXT_ENCODER]);
+      return FALSE;
+    }
+
   self->tokenizer = zie_tokenizer_load (path, error);
   if (self->tokenizer == NULL)
     return FALSE;
-  if (zie_tokenizer_get_vocab_size (self->tokenizer) > (guint)self->text_encoder.config.vocab_size)
+  if (zie_tokenizer_get_vocab_size (self->tokenizer) > (guint)n_rows)
     {
       g_set_error (error, ZIE_ERROR, ZIE_ERROR_FILE_CORRUPT,
                    "%s: the tokenizer has %u ids but the text encoder's table has %d rows; the two are of different models", path,
-                   zie_tokenizer_get_vocab_size (self->tokenizer), self->text_encoder.config.vocab_size);
+                   zie_tokenizer_get_vocab_size (self->tokenizer), n_rows);
       return FALSE;
     }
+  self->info.tokenizer = keep (self, g_steal_pointer (&path));
   return TRUE;
 }
 
 static ZieWeightFile *
-open_weights (const char *folder, const char *part, const char *stem, GError **error)
+open_weights (const ZieModelPlaces *places, ZieModelPartKind part, GError **error)
 {
-  g_autofree char *path = g_build_filename (folder, part, NULL);
-  return zie_weight_file_open_component (path, stem, error);
+  g_autoptr(ZieWeightFile) file = zie_model_places_open (places, part, error);
+
+  return file != NULL && zie_model_check_quantisation (file, error) ? g_steal_pointer (&file) : NULL;
+}
+
+/* Opens the parts without a configuration file, and derives theirs. */
+static gboolean
+derive_configs (ZieModel *self, const ZieModelPlaces *places, ZieModelConfig *config, GError **error)
+{
+  if (places->configs[ZIE_MODEL_TRANSFORMER] == NULL
+      && (!(self->transformer_file = open_weights (places, ZIE_MODEL_TRANSFORMER, error))
+          || !zie_dit_config_from_file (&config->transformer, self->transformer_file, error)))
+    return FALSE;
+  if (places->configs[ZIE_MODEL_TEXT_ENCODER] == NULL
+      && (!(self->text_file = open_weights (places, ZIE_MODEL_TEXT_ENCODER, error))
+          || !zie_qwen3_config_from_file (&config->text_encoder, self->text_file, error)))
+    return FALSE;
+  return places->configs[ZIE_MODEL_VAE] != NULL
+         || ((self->vae_file = open_weights (places, ZIE_MODEL_VAE, error)) != NULL
+             && zie_vae_config_from_file (&config->vae, self->vae_file, error));
 }
 
 static gboolean
-open_networks (ZieModel *self, const char *folder, const ZieModelConfig *config, GError **error)
+open_networks (ZieModel *self, const ZieModelPlaces *places, const ZieModelConfig *config, GError **error)
 {
-  if (!(self->text_file = open_weights (folder, "text_encoder", "model", error))
+  if ((self->text_file == NULL && !(self->text_file = open_weights (places, ZIE_MODEL_TEXT_ENCODER, error)))
       || !zie_qwen3_init (&self->text_encoder, &config->text_encoder, self->text_file, error))
     return FALSE;
-  if (!(self->transformer_file = open_weights (folder, "transformer", "diffusion_pytorch_model", error))
+  if ((self->transformer_file == NULL && !(self->transformer_file = open_weights (places, ZIE_MODEL_TRANSFORMER, error)))
       || !zie_dit_init (&self->transformer, &config->transformer, self->transformer_file, error))
     return FALSE;
-  return (self->vae_file = open_weights (folder, "vae", "diffusion_pytorch_model", error)) != NULL
+  return (self->vae_file != NULL || (self->vae_file = open_weights (places, ZIE_MODEL_VAE, error)) != NULL)
          && zie_vae_init (&self->vae, &config->vae, self->vae_file, error);
 }
 
+static void
+append_note (GString *notes, char *note /* transfer full, or NULL */)
+{
+  if (note == NULL)
+    return;
+  g_string_append_printf (notes, "%s%s", notes->len > 0 ? "\n" : "", note);
+  g_free (note);
+}
+
+/* What was chosen, and what makes pictures other than the released model's. */
+static const char *
+describe_notes (ZieModel *self, const ZieModelPlaces *places)
+{
+  GString *notes = g_string_new (places->notes->str);
+
+  append_note (notes, zie_dit_describe_extras (self->transformer_file));
+  if (self->text_encoder.config.rope_theta != QWEN3_THETA && self->text_encoder.config.vocab_size == QWEN3_ROWS)
+    append_note (notes, g_strdup_printf ("the text encoder turns with a base of %g where Qwen3-4B has %g: it is another Qwen, and pictures will differ",
+                                         self->text_encoder.config.rope_theta, (double)QWEN3_THETA));
+  return keep (self, g_string_free (notes, FALSE));
+}
+
 static ZieModel *
-open_model (const char *path, gboolean for_feed, GError **error)
+open_model (const ZieModelSource *source, gboolean for_feed, GError **error)
 {
   g_autoptr(ZieModel) self = g_new0 (ZieModel, 1);
-  g_autofree char *name = g_path_get_basename (path);
+  g_auto(ZieModelPlaces) places = { NULL };
+  g_autofree char *missing = NULL;
   ZieModelConfig config;
 
   self->ref_count = 1;
@@ -87,36 +171,54 @@ open_model (const char *path, gboolean for_feed, GError **error)
   self->strings = g_ptr_array_new_with_free_func (g_free);
   self->presets = g_array_new (FALSE, TRUE, sizeof (ZiePreset));
 
-  if (!zie_model_config_load (&config, path, self->presets, self->strings, error))
+  if (!zie_model_places_find (&places, source, error))
     return NULL;
-  if (!open_networks (self, path, &config, error) || !open_tokenizer (self, path, for_feed, error))
+  if ((missing = zie_model_places_describe_missing (&places)) != NULL)
+    {
+      g_set_error (error, ZIE_ERROR, ZIE_ERROR_FILE_NOT_FOUND, "%s: %s, neither beside it nor anywhere models are looked for; put it there, "
+                   "or name it with --transformer, --text-encoder or --vae", source->path ? source->path : places.name, missing);
+      return NULL;
+    }
+  if (!zie_model_config_load (&config, &places, error) || !derive_configs (self, &places, &config, error)
+      || !zie_model_config_finish (&config, &places, self->presets, self->strings, error)
+      || !open_networks (self, &places, &config, error))
     return NULL;
 
   self->preview = config.preview;
   self->info = config.info;
-  self->info.path = keep (self, g_strdup (path));
+  if (!open_tokenizer (self, &places, for_feed, error))
+    return NULL;
+  self->info.path = keep (self, g_strdup (source->path ? source->path : places.weights[ZIE_MODEL_TRANSFORMER]));
   if (self->info.name == NULL)
-    self->info.name = keep (self, g_steal_pointer (&name));
-  self->info.form = "diffusers directory";
+    self->info.name = keep (self, g_strdup (places.name));
+  self->info.form = places.form;
+  self->info.notes = describe_notes (self, &places);
+  self->info.is_kind_known = places.folder != NULL;
   self->info.max_prompt_ids = TEMPLATE_PROMPT_LIMIT;
   self->info.presets = (const ZiePreset *)(gconstpointer)self->presets->data;
   self->info.n_presets = self->presets->len;
-  fill_part (self, 0, "transformer", self->transformer.weights);
-  fill_part (self, 1, "text encoder", self->text_encoder.weights);
-  fill_part (self, 2, "VAE", self->vae.weights);
+  fill_part (self, ZIE_MODEL_TRANSFORMER, "transformer", self->transformer_file, self->transformer.weights);
+  fill_part (self, ZIE_MODEL_TEXT_ENCODER, "text encoder", self->text_file, self->text_encoder.weights);
+  fill_part (self, ZIE_MODEL_VAE, "VAE", self->vae_file, self->vae.weights);
   return g_steal_pointer (&self);
 }
 
 ZieModel *
 zie_model_open (const char *path, GError **error)
 {
-  return open_model (path, FALSE, error);
+  return open_model (&(ZieModelSource) { .path = path }, FALSE, error);
+}
+
+ZieModel *
+zie_model_open_source (const ZieModelSource *source, GError **error)
+{
+  return open_model (source, FALSE, error);
 }
 
 ZieModel *
 zie_model_open_for_feed (const char *path, GError **error)
 {
-  return open_model (path, TRUE, error);
+  return open_model (&(ZieModelSource) { .path = path }, TRUE, error);
 }
 
 ZieModel *

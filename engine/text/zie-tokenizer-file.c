@@ -4,6 +4,7 @@
 #include "zie-tokenizer-file.h"
 
 #include <string.h>
+#include <zlib.h>
 
 #include "zie-file.h"
 #include "zie-json-reader.h"
@@ -410,10 +411,34 @@ read_text (const char *path, const char *text, gsize length, ZieBpe *bpe, GArray
   return check_bytes (path, bpe, error);
 }
 
+/* The text inside a gzip file; NULL where it is damaged or larger than a tokenizer may be. */
+static GByteArray *
+unpack (const char *data, gsize size)
+{
+  g_autoptr(GByteArray) text = g_byte_array_new ();
+  z_stream stream = { .next_in = (Bytef *)(gpointer)data, .avail_in = (uInt)size };
+  guint8 buffer[65536];
+  int status;
+
+  if (inflateInit2 (&stream, 15 + 16) != Z_OK)
+    return NULL;
+  do
+    {
+      stream.next_out = buffer;
+      stream.avail_out = sizeof buffer;
+      status = inflate (&stream, Z_NO_FLUSH);
+      g_byte_array_append (text, buffer, (guint)(sizeof buffer - stream.avail_out));
+    }
+  while (status == Z_OK && text->len <= MAX_FILE_SIZE);
+  inflateEnd (&stream);
+  return status == Z_STREAM_END ? g_steal_pointer (&text) : NULL;
+}
+
 gboolean
 zie_tokenizer_file_read (const char *path, ZieBpe *bpe, GArray *added, GError **error)
 {
   g_autoptr(GMappedFile) file = zie_file_map (path, error);
+  const char *text;
   gsize size;
 
   if (file == NULL)
@@ -427,5 +452,16 @@ zie_tokenizer_file_read (const char *path, ZieBpe *bpe, GArray *added, GError **
       return FALSE;
     }
 
-  return read_text (path, size > 0 ? g_mapped_file_get_contents (file) : "", size, bpe, added, error);
+  text = size > 0 ? g_mapped_file_get_contents (file) : "";
+  if (size > 2 && memcmp (text, "\x1f\x8b", 2) == 0)
+    {
+      g_autoptr(GByteArray) unpacked = unpack (text, size);
+
+      if (unpacked != NULL)
+        return read_text (path, (const char *)unpacked->data, unpacked->len, bpe, added, error);
+      g_set_error (error, ZIE_ERROR, ZIE_ERROR_FILE_CORRUPT, "%s: the compressed text in it is damaged or larger than %" G_GSIZE_FORMAT
+                   " bytes", path, MAX_FILE_SIZE);
+      return FALSE;
+    }
+  return read_text (path, text, size, bpe, added, error);
 }

@@ -1,0 +1,628 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#define G_LOG_DOMAIN "zie-model"
+
+#include "zie-model-places.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pwd.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "zie-dit.h"
+#include "zie-json.h"
+#include "zie-qwen3.h"
+#include "zie-vae.h"
+
+#define SCAN_DEPTH 4
+
+static const struct
+{
+  const char *folder, *stem;             /* in a diffusers directory */
+  const char *key, *value;               /* what its config.json says it is */
+  const char *words;
+  const char *comfy[4];                  /* folders below ComfyUI's models */
+} part_rows[ZIE_N_MODEL_PARTS] = {
+  [ZIE_MODEL_TRANSFORMER] = { "transformer", "diffusion_pytorch_model", "_class_name", "ZImageTransformer2DModel", "the transformer",
+                              { "diffusion_models", "unet", "checkpoints", NULL } },
+  [ZIE_MODEL_TEXT_ENCODER] = { "text_encoder", "model", "model_type", "qwen3", "the text encoder (Qwen3-4B)",
+                               { "text_encoders", "clip", "checkpoints", NULL } },
+  [ZIE_MODEL_VAE] = { "vae", "diffusion_pytorch_model", "_class_name", "AutoencoderKL", "the VAE (ae.safetensors)",
+                      { "vae", "checkpoints", NULL, NULL } },
+};
+
+void
+zie_model_places_clear (ZieModelPlaces *self)
+{
+  g_clear_pointer (&self->folder, g_free);
+  for (int i = 0; i < ZIE_N_MODEL_PARTS; i++)
+    {
+      g_clear_pointer (&self->weights[i], g_free);
+      g_clear_pointer (&self->configs[i], g_free);
+    }
+  g_clear_pointer (&self->tokenizer, g_free);
+  g_clear_pointer (&self->name, g_free);
+  if (self->notes != NULL)
+    g_string_free (g_steal_pointer (&self->notes), TRUE);
+}
+
+static gboolean
+is_folder (const char *path)
+{
+  return g_file_test (path, G_FILE_TEST_IS_DIR);
+}
+
+static char *
+file_in (const char *folder, const char *name)
+{
+  char *path = g_build_filename (folder, name, NULL);
+
+  if (!g_file_test (path, G_FILE_TEST_EXISTS))
+    g_clear_pointer (&path, g_free);
+  return path;
+}
+
+static gboolean
+has_file (const char *folder, const char *name)
+{
+  g_autofree char *path = file_in (folder, name);
+  return path != NULL;
+}
+
+static void
+set_path (char **to, char *path /* transfer full */)
+{
+  g_free (*to);
+  *to = path;
+}
+
+static void
+add_note (ZieModelPlaces *self, const char *format, ...) G_GNUC_PRINTF (2, 3);
+
+static void
+add_note (ZieModelPlaces *self, const char *format, ...)
+{
+  va_list args;
+
+  if (self->notes->len > 0)
+    g_string_append_c (self->notes, '\n');
+  va_start (args, format);
+  g_string_append_vprintf (self->notes, format, args);
+  va_end (args);
+}
+
+/* FOLDER cannot be read: whose it is, and what to do. */
+static gboolean
+check_readable (const char *folder, GError **error)
+{
+  const struct passwd *user;
+  struct stat st;
+
+  if (access (folder, R_OK | X_OK) == 0 || errno != EACCES || stat (folder, &st) != 0)
+    return TRUE;
+  user = getpwuid (st.st_uid);
+  g_set_error (error, ZIE_ERROR, ZIE_ERROR_FAILED,
+               "%s: may not be read: it belongs to %s and has mode %04o; run “chmod u+rx” on it, or “chown” it to yourself", folder,
+               user != NULL ? user->pw_name : "another user", (guint)(st.st_mode & 07777));
+  return FALSE;
+}
+
+/* config.json of PART in FOLDER, if it is one: other programs leave files of this name too. */
+static char *
+find_config (const char *folder, ZieModelPartKind part)
+{
+  g_autofree char *path = file_in (folder, "config.json");
+  JsonObject *object = path != NULL ? zie_json_load_object (path, NULL) : NULL;
+  const char *value = NULL;
+  gboolean fits;
+
+  if (object == NULL)
+    return NULL;
+  fits = zie_json_get_string (object, path, part_rows[part].key, "", &value, NULL) && g_str_equal (value, part_rows[part].value);
+  json_object_unref (object);
+  return fits ? g_steal_pointer (&path) : NULL;
+}
+
+/* models--org--name/snapshots/<hash> is called by its repository's name. */
+static char *
+name_of_folder (const char *folder)
+{
+  g_autofree char *name = g_path_get_basename (folder), *parent = g_path_get_dirname (folder);
+  g_autofree char *parent_name = g_path_get_basename (parent);
+
+  if (g_str_equal (parent_name, "snapshots"))
+    {
+      g_autofree char *repository = g_path_get_dirname (parent), *repository_name = g_path_get_basename (repository);
+      const char *last = g_strrstr (repository_name, "--");
+
+      if (last != NULL && last[2] != '\0')
+        return g_strdup (last + 2);
+    }
+  return g_steal_pointer (&name);
+}
+
+static void
+use_diffusers (ZieModelPlaces *self, const char *folder)
+{
+  set_path (&self->folder, g_strdup (folder));
+  set_path (&self->name, name_of_folder (folder));
+  for (int i = 0; i < ZIE_N_MODEL_PARTS; i++)
+    {
+      set_path (&self->weights[i], g_build_filename (folder, part_rows[i].folder, NULL));
+      set_path (&self->configs[i], g_build_filename (folder, part_rows[i].folder, "config.json", NULL));
+    }
+  set_path (&self->tokenizer, g_build_filename (folder, "tokenizer", "tokenizer.json", NULL));
+}
+
+static void
+use_file (ZieModelPlaces *self, ZieModelPartKind part, const char *path)
+{
+  g_autofree char *folder = g_path_get_dirname (path);
+
+  set_path (&self->weights[part], g_strdup (path));
+  set_path (&self->configs[part], find_config (folder, part));
+  if (part == ZIE_MODEL_TEXT_ENCODER && self->tokenizer == NULL)
+    self->tokenizer = file_in (folder, "tokenizer.json");
+}
+
+/* The index of the set that PATH is a shard of, or PATH. */
+static char *
+index_of_shard (const char *path)
+{
+  const char *of = g_strrstr (path, "-of-");
+  g_autofree char *stem = of != NULL ? g_strndup (path, (gsize)(of - path)) : NULL;
+  char *dash = stem != NULL ? strrchr (stem, '-') : NULL, *index;
+
+  if (dash == NULL || !g_str_has_suffix (path, ".safetensors"))
+    return g_strdup (path);
+  *dash = '\0';
+  index = g_strconcat (stem, ".safetensors.index.json", NULL);
+  if (g_file_test (index, G_FILE_TEST_EXISTS))
+    return index;
+  g_free (index);
+  return g_strdup (path);
+}
+
+/* The parts that the file at PATH holds; 0 with an error. */
+static guint
+identify_path (const char *path, GError **error)
+{
+  g_autoptr(ZieWeightFile) file = zie_weight_file_open (path, error);
+  guint parts;
+
+  if (file == NULL)
+    return 0;
+  if ((parts = zie_model_identify (file)) == 0)
+    g_set_error (error, ZIE_ERROR, ZIE_ERROR_MODEL_UNSUPPORTED,
+                 "%s: holds no part of Z-Image: neither its transformer, nor a Qwen3 text encoder, nor Flux's VAE (its first tensor is %s)",
+                 path, zie_weight_file_get_n (file) > 0 ? zie_weight_file_get (file, 0)->name : "none");
+  return parts;
+}
+
+static char *
+name_of_file (const char *path)
+{
+  char *name = g_path_get_basename (path), *dot = strrchr (name, '.');
+
+  if (dot != NULL && dot != name)
+    *dot = '\0';
+  return name;
+}
+
+static gboolean
+resolve_file (ZieModelPlaces *self, const char *given, GError **error)
+{
+  g_autofree char *path = index_of_shard (given), *folder = g_path_get_dirname (path), *parent = g_path_get_dirname (folder);
+  guint parts = identify_path (path, error);
+
+  if (parts == 0)
+    return FALSE;
+  if (has_file (parent, "model_index.json"))       /* a file of a diffusers directory brings the others along */
+    use_diffusers (self, parent);
+  for (int i = 0; i < ZIE_N_MODEL_PARTS; i++)
+    if (parts & (1u << i))
+      use_file (self, (ZieModelPartKind)i, path);
+  set_path (&self->name, name_of_file (path));
+  return TRUE;
+}
+
+/* How much FILE is what one would take for PART: by what it is called among its like, then by size. */
+static int
+name_rank (const char *path, ZieModelPartKind part)
+{
+  static const char *const words[ZIE_N_MODEL_PARTS][4] = {
+    [ZIE_MODEL_TRANSFORMER] = { "turbo", "z_image", "z-image", "zimage" },
+    [ZIE_MODEL_TEXT_ENCODER] = { "qwen_3_4b", "qwen3-4b", "qwen3_4b", "qwen" },
+    [ZIE_MODEL_VAE] = { "ae.", "flux", "z_image", "z-image" },
+  };
+  g_autofree char *name = g_path_get_basename (path), *lower = g_ascii_strdown (name, -1);
+
+  for (int i = 0; i < 4; i++)
+    if (strstr (lower, words[part][i]) != NULL)
+      return 4 - i;
+  return 0;
+}
+
+/* Sizes by which parts fit each other: the transformer's and the encoder's width, the latents' channels; 0: not known. */
+typedef struct
+{
+  int text_dim, channels;
+} Fit;
+
+static gboolean
+get_fit (const char *path, ZieModelPartKind part, Fit *fit)
+{
+  g_autoptr(ZieWeightFile) file = zie_weight_file_open (path, NULL);
+  ZieDitConfig dit;
+  ZieQwen3Config text;
+  ZieVaeConfig vae;
+
+  *fit = (Fit) { 0, 0 };
+  if (file == NULL)
+    return FALSE;
+  switch (part)
+    {
+    case ZIE_MODEL_TRANSFORMER:
+      if (!zie_dit_config_from_file (&dit, file, NULL))
+        return FALSE;
+      *fit = (Fit) { dit.cap_dim, dit.in_channels };
+      return TRUE;
+    case ZIE_MODEL_TEXT_ENCODER:
+      if (!zie_qwen3_config_from_file (&text, file, NULL))
+        return FALSE;
+      fit->text_dim = text.dim;
+      return TRUE;
+    default:
+      if (!zie_vae_config_from_file (&vae, file, NULL))
+        return FALSE;
+      fit->channels = vae.latent_channels;
+      return TRUE;
+    }
+}
+
+static gboolean
+fits (const Fit *a, const Fit *b)
+{
+  return (a->text_dim == 0 || b->text_dim == 0 || a->text_dim == b->text_dim)
+         && (a->channels == 0 || b->channels == 0 || a->channels == b->channels);
+}
+
+/* The file of FOUND to take for PART: of those that fit WANTED the best named, of these the largest; NULL: none. */
+static const ZieFoundFile *
+choose (ZieModelPlaces *self, GPtrArray *found, ZieModelPartKind part, const Fit *wanted)
+{
+  const ZieFoundFile *best = NULL;
+  guint n_fitting = 0;
+
+  for (guint i = 0; i < found->len; i++)
+    {
+      const ZieFoundFile *file = found->pdata[i];
+      Fit fit;
+
+      if (!(file->parts & (1u << part)) || !get_fit (file->path, part, &fit) || !fits (&fit, wanted))
+        continue;
+      n_fitting++;
+      if (best == NULL || name_rank (file->path, part) > name_rank (best->path, part)
+          || (name_rank (file->path, part) == name_rank (best->path, part) && file->size > best->size))
+        best = file;
+    }
+  if (n_fitting > 1)
+    add_note (self, "%u files could be %s: took %s", n_fitting, part_rows[part].words, best->path);
+  return best;
+}
+
+/* What the parts found so far ask of the others. */
+static Fit
+get_wanted (const ZieModelPlaces *self)
+{
+  Fit wanted = { 0, 0 };
+
+  for (int i = 0; i < ZIE_N_MODEL_PARTS; i++)
+    {
+      Fit fit;
+
+      if (self->weights[i] == NULL || is_folder (self->weights[i]) || !get_fit (self->weights[i], (ZieModelPartKind)i, &fit))
+        continue;
+      wanted.text_dim = wanted.text_dim ? wanted.text_dim : fit.text_dim;
+      wanted.channels = wanted.channels ? wanted.channels : fit.channels;
+    }
+  return wanted;
+}
+
+static void
+fill_from (ZieModelPlaces *self, GPtrArray *found)
+{
+  for (int i = 0; i < ZIE_N_MODEL_PARTS; i++)
+    if (self->weights[i] == NULL)
+      {
+        Fit wanted = get_wanted (self);
+        const ZieFoundFile *file = choose (self, found, (ZieModelPartKind)i, &wanted);
+
+        if (file != NULL)
+          use_file (self, (ZieModelPartKind)i, file->path);
+      }
+}
+
+/* A folder of files: ComfyUI's models folder, a repository of single files, a folder of downloads. */
+static gboolean
+resolve_loose (ZieModelPlaces *self, const char *folder, GError **error)
+{
+  g_autoptr(GPtrArray) found = zie_model_scan (folder, SCAN_DEPTH);
+
+  if (found->len == 0)
+    {
+      g_set_error (error, ZIE_ERROR, ZIE_ERROR_FILE_NOT_FOUND,
+                   "%s: no model_index.json in it, and no file that holds a part of Z-Image; expected a diffusers directory "
+                   "(model_index.json, scheduler, text_encoder, tokenizer, transformer and vae), ComfyUI's models folder, or files of "
+                   "type safetensors or GGUF", folder);
+      return FALSE;
+    }
+  fill_from (self, found);
+  if (self->tokenizer == NULL)
+    self->tokenizer = file_in (folder, "tokenizer.json");
+  set_path (&self->name, self->weights[ZIE_MODEL_TRANSFORMER] != NULL ? name_of_file (self->weights[ZIE_MODEL_TRANSFORMER])
+                                                                      : name_of_folder (folder));
+  return TRUE;
+}
+
+static gboolean
+resolve_folder (ZieModelPlaces *self, const char *folder, GError **error)
+{
+  g_autofree char *snapshot = NULL, *parent = NULL, *component = NULL;
+
+  if (!check_readable (folder, error))
+    return FALSE;
+  if (has_file (folder, "model_index.json"))
+    {
+      use_diffusers (self, folder);
+      return TRUE;
+    }
+  if ((snapshot = zie_model_find_snapshot (folder)) != NULL)
+    return resolve_folder (self, snapshot, error);
+
+  parent = g_path_get_dirname (folder);
+  component = g_build_filename (folder, "transformer", NULL);
+  if (has_file (parent, "model_index.json") && has_file (folder, "config.json"))
+    return resolve_folder (self, parent, error);
+  if (has_file (component, "config.json"))           /* half of a diffusers directory is not taken for a model */
+    {
+      g_set_error (error, ZIE_ERROR, ZIE_ERROR_FILE_NOT_FOUND,
+                   "%s: no model_index.json in it; expected a diffusers directory: model_index.json, scheduler, text_encoder, tokenizer, "
+                   "transformer and vae", folder);
+      return FALSE;
+    }
+  return resolve_loose (self, folder, error);
+}
+
+/* One part from PATH, picked by hand. */
+static gboolean
+resolve_part (ZieModelPlaces *self, ZieModelPartKind part, const char *path, GError **error)
+{
+  g_auto(ZieModelPlaces) other = { .notes = g_string_new (NULL) };
+  gboolean is_component = is_folder (path) && !has_file (path, "model_index.json") && has_file (path, "config.json");
+
+  if (is_component)
+    {
+      other.weights[part] = g_strdup (path);
+      if ((other.configs[part] = find_config (path, part)) == NULL)
+        {
+          g_set_error (error, ZIE_ERROR, ZIE_ERROR_MODEL_UNSUPPORTED, "%s: its config.json is not that of %s", path, part_rows[part].words);
+          return FALSE;
+        }
+    }
+  else if (!(is_folder (path) ? resolve_folder (&other, path, error) : resolve_file (&other, path, error)))
+    return FALSE;
+
+  if (other.weights[part] == NULL)
+    {
+      g_set_error (error, ZIE_ERROR, ZIE_ERROR_MODEL_UNSUPPORTED, "%s: is not %s but another part of a model", path, part_rows[part].words);
+      return FALSE;
+    }
+  set_path (&self->weights[part], g_steal_pointer (&other.weights[part]));
+  set_path (&self->configs[part], g_steal_pointer (&other.configs[part]));
+  if (part == ZIE_MODEL_TEXT_ENCODER && other.tokenizer != NULL)
+    set_path (&self->tokenizer, g_steal_pointer (&other.tokenizer));
+  if (part == ZIE_MODEL_TRANSFORMER || self->name == NULL)
+    set_path (&self->name, other.name != NULL ? g_steal_pointer (&other.name) : name_of_folder (path));
+  return TRUE;
+}
+
+static gboolean
+is_complete (const ZieModelPlaces *self)
+{
+  for (int i = 0; i < ZIE_N_MODEL_PARTS; i++)
+    if (self->weights[i] == NULL)
+      return FALSE;
+  return TRUE;
+}
+
+/* The folder that holds ComfyUI's folders of models, above FILE; NULL: FILE is not in one. */
+static char *
+find_comfy_root (const char *file)
+{
+  g_autofree char *folder = g_path_get_dirname (file);
+
+  for (int level = 0; level < 4; level++)
+    {
+      char *parent = g_path_get_dirname (folder);
+      int n_known = 0;
+
+      for (int i = 0; i < ZIE_N_MODEL_PARTS; i++)
+        n_known += has_file (folder, part_rows[i].comfy[0]) || (part_rows[i].comfy[1] != NULL && has_file (folder, part_rows[i].comfy[1]));
+      if (n_known >= 2)
+        {
+          g_free (parent);
+          return g_steal_pointer (&folder);
+        }
+      g_free (folder);
+      folder = parent;
+    }
+  return NULL;
+}
+
+static void
+fill_from_comfy (ZieModelPlaces *self, const char *root)
+{
+  for (int i = 0; i < ZIE_N_MODEL_PARTS; i++)
+    for (int k = 0; self->weights[i] == NULL && part_rows[i].comfy[k] != NULL; k++)
+      {
+        g_autofree char *folder = g_build_filename (root, part_rows[i].comfy[k], NULL);
+        g_autoptr(GPtrArray) found = zie_model_scan (folder, 2);
+        Fit wanted = get_wanted (self);
+        const ZieFoundFile *file = choose (self, found, (ZieModelPartKind)i, &wanted);
+
+        if (file != NULL)
+          use_file (self, (ZieModelPartKind)i, file->path);
+      }
+}
+
+/* A component of a whole diffusers directory, where it fits. */
+static void
+fill_from_diffusers (ZieModelPlaces *self, const char *folder)
+{
+  for (int i = 0; i < ZIE_N_MODEL_PARTS; i++)
+    {
+      g_autofree char *component = g_build_filename (folder, part_rows[i].folder, NULL);
+      g_autofree char *config = self->weights[i] == NULL ? find_config (component, (ZieModelPartKind)i) : NULL;
+      g_autoptr(ZieWeightFile) file = config != NULL ? zie_weight_file_open_component (component, part_rows[i].stem, NULL) : NULL;
+      Fit wanted = get_wanted (self), fit;
+
+      if (file == NULL || !get_fit (zie_weight_file_get_path (file), (ZieModelPartKind)i, &fit) || !fits (&fit, &wanted))
+        continue;
+      set_path (&self->weights[i], g_steal_pointer (&component));
+      set_path (&self->configs[i], g_steal_pointer (&config));
+      if (i == ZIE_MODEL_TEXT_ENCODER && self->tokenizer == NULL)
+        {
+          g_autofree char *tokenizer = g_build_filename (folder, "tokenizer", NULL);
+          self->tokenizer = file_in (tokenizer, "tokenizer.json");
+        }
+      add_note (self, "%s was taken from %s", part_rows[i].words, folder);
+    }
+}
+
+/* Parts that were not named: beside the one that was, in the ComfyUI folders around it, in what else is on this machine. */
+static void
+fill_missing (ZieModelPlaces *self, const char *anchor)
+{
+  g_autofree char *beside = is_folder (anchor) ? g_strdup (anchor) : g_path_get_dirname (anchor), *root = find_comfy_root (anchor);
+  g_autoptr(GPtrArray) found = zie_model_scan (beside, 0), places = NULL;
+
+  fill_from (self, found);
+  if (root != NULL && !is_complete (self))
+    fill_from_comfy (self, root);
+  if (is_complete (self))
+    return;
+
+  places = zie_model_list_places ();
+  for (guint i = 0; i < places->len && !is_complete (self); i++)
+    {
+      const ZieModelPlace *place = places->pdata[i];
+      g_autofree char *snapshot = zie_model_find_snapshot (place->path);
+      const char *folder = snapshot != NULL ? snapshot : place->path;
+
+      if (has_file (folder, "model_index.json"))
+        fill_from_diffusers (self, folder);
+      else if (g_str_equal (place->what, "ComfyUI"))
+        fill_from_comfy (self, folder);
+      else
+        {
+          g_autoptr(GPtrArray) files = zie_model_scan (folder, SCAN_DEPTH);
+          fill_from (self, files);
+        }
+    }
+}
+
+/* The file at PATH is one, whatever it is called. */
+static gboolean
+is_gguf (const char *path)
+{
+  char magic[4] = "";
+  int fd = open (path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+  gboolean is = fd >= 0 && read (fd, magic, sizeof magic) == (gssize)sizeof magic && memcmp (magic, "GGUF", 4) == 0;
+
+  if (fd >= 0)
+    close (fd);
+  return is;
+}
+
+/* "GGUF" where a part is one, "diffusers directory" where all parts are of one. */
+static const char *
+describe_form (const ZieModelPlaces *self)
+{
+  gboolean has_gguf = FALSE, has_folder = FALSE, has_file = FALSE;
+
+  for (int i = 0; i < ZIE_N_MODEL_PARTS; i++)
+    if (self->weights[i] != NULL)
+      {
+        has_folder = has_folder || is_folder (self->weights[i]);
+        has_file = has_file || !is_folder (self->weights[i]);
+        has_gguf = has_gguf || is_gguf (self->weights[i]);
+      }
+  if (!has_file)
+    return self->folder != NULL ? "diffusers directory" : "diffusers components";
+  return has_folder ? "mixed parts" : has_gguf ? "single files, GGUF" : "single files (ComfyUI)";
+}
+
+gboolean
+zie_model_places_find (ZieModelPlaces *self, const ZieModelSource *source, GError **error)
+{
+  const char *anchor = source->path;
+
+  *self = (ZieModelPlaces) { .notes = g_string_new (NULL) };
+  if (anchor != NULL && !g_file_test (anchor, G_FILE_TEST_EXISTS))
+    {
+      g_set_error (error, ZIE_ERROR, ZIE_ERROR_FILE_NOT_FOUND,
+                   "%s: there is no such folder or file; expected a model: a diffusers directory, a ComfyUI models folder, or a file of type "
+                   "safetensors or GGUF", anchor);
+      goto fail;
+    }
+  if (anchor != NULL && !(is_folder (anchor) ? resolve_folder (self, anchor, error) : resolve_file (self, anchor, error)))
+    goto fail;
+  for (int i = 0; i < ZIE_N_MODEL_PARTS; i++)
+    if (source->parts[i] != NULL)
+      {
+        if (!resolve_part (self, (ZieModelPartKind)i, source->parts[i], error))
+          goto fail;
+        anchor = anchor != NULL ? anchor : source->parts[i];
+      }
+  if (anchor == NULL)
+    {
+      g_set_error_literal (error, ZIE_ERROR, ZIE_ERROR_FILE_NOT_FOUND, "no model was named");
+      goto fail;
+    }
+  if (source->tokenizer != NULL)
+    set_path (&self->tokenizer, is_folder (source->tokenizer) ? g_build_filename (source->tokenizer, "tokenizer.json", NULL)
+                                                              : g_strdup (source->tokenizer));
+  if (!is_complete (self))
+    fill_missing (self, anchor);
+  self->form = describe_form (self);
+  return TRUE;
+
+fail:
+  zie_model_places_clear (self);
+  return FALSE;
+}
+
+char *
+zie_model_places_describe_missing (const ZieModelPlaces *self)
+{
+  GString *s = g_string_new (NULL);
+  int n = 0;
+
+  for (int i = 0; i < ZIE_N_MODEL_PARTS; i++)
+    if (self->weights[i] == NULL)
+      g_string_append_printf (s, "%s%s", n++ > 0 ? " and " : "", part_rows[i].words);
+  if (n > 0)
+    g_string_append (s, n > 1 ? " are missing" : " is missing");
+  return g_string_free (s, n == 0);
+}
+
+ZieWeightFile *
+zie_model_places_open (const ZieModelPlaces *self, ZieModelPartKind part, GError **error)
+{
+  /* what is not there at all was to be a component's folder: its reader says best what it expected */
+  if (is_folder (self->weights[part]) || !g_file_test (self->weights[part], G_FILE_TEST_EXISTS))
+    return zie_weight_file_open_component (self->weights[part], part_rows[part].stem, error);
+  return zie_weight_file_open (self->weights[part], error);
+}
