@@ -110,6 +110,8 @@ block_free (gpointer data)
 {
   Block *block = data;
 
+  if (block == NULL)             /* taken over by the next list */
+    return;
   cudaFree (block->memory);
   cudaFreeHost (block->pinned);
   if (block->ready != NULL)
