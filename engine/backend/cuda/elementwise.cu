@@ -29,7 +29,10 @@ zie_cuda_resid_norm (CudaStream stream, const CudaResidNorm *a)
       || (a->h && !is_row_aligned (a->h, a->ldh, false)) || !are_vectors_aligned (a->w, a->gate)
       || !are_vectors_aligned (a->w_next, a->scale_next))
     return launch_kernel (resid_norm_any_kernel, dim3 ((unsigned)a->rows), NORM_ANY_THREADS, 0, stream, *a);
-  return launch_kernel (s.v == 1 ? resid_norm_kernel<1> : s.v == 2 ? resid_norm_kernel<2> : resid_norm_kernel<4>,
+  return launch_kernel (s.blocks < a->rows ? resid_norm_kernel<1, true>
+                        : s.v == 1         ? resid_norm_kernel<1, false>
+                        : s.v == 2         ? resid_norm_kernel<2, false>
+                                           : resid_norm_kernel<4, false>,
                         dim3 ((unsigned)s.blocks), s.threads, 0, stream, *a);
 }
 

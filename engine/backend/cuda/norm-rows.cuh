@@ -6,9 +6,9 @@
 /* Norms over rows: a row is in the registers of one block, so it is read once and written once.  A thread holds V pieces
  * of 8 neighbouring columns, thread t pieces t, t + blockDim.x ...  Statistics are fp32 in a fixed order: lanes, then warps.
  *
- * The vectors (weights, scales, gates) are twice the bytes of a row of bf16 and the same for all rows; with one piece a
- * thread their products stay in registers for the several rows that a block takes, and the next row is on its way while
- * this one is summed.  Wider rows and rows that cannot be read in pieces of 16 bytes take the kernels with _any_, which
+ * The vectors (weights, scales, gates) are twice the bytes of a row of bf16 and the same for all rows.  A kernel that HOLDS
+ * (one piece a thread) keeps their products in registers for the several rows that a block takes, and has the next row on its
+ * way while it sums this one; the others take one row a block.  Wider rows and rows that cannot be read in pieces of 16 bytes take the kernels with _any_, which
  * read a row up to three times. */
 
 constexpr int NORM_MAX_THREADS = 512, NORM_ANY_THREADS = 256;
@@ -39,15 +39,15 @@ norm_shape (int64_t rows, int64_t cols)
 
 /* --- x += gate * rms (y) * w; h = rms (x) * w_next * scale_next --- */
 
-template <int V>
-__global__ void __launch_bounds__ (NORM_MAX_THREADS, V == 1 ? 2 : 1)
+template <int V, bool HOLDS>
+__global__ void __launch_bounds__ (NORM_MAX_THREADS, HOLDS ? 2 : V == 1 ? 3 : 1)
 resid_norm_kernel (CudaResidNorm a)
 {
   __shared__ float sums[2][32];
   const int n_pieces = (int)(a.cols / 8);
   const float per_col = 1.0f / (float)a.cols;
   uint4 x_next[V], y_next[V];
-  float gate[V == 1 ? 8 : 1], scale[V == 1 ? 8 : 1];
+  float gate[HOLDS ? 8 : 1], scale[HOLDS ? 8 : 1];
   int64_t row = blockIdx.x;
   bool is_mine[V];
 
@@ -64,7 +64,7 @@ resid_norm_kernel (CudaResidNorm a)
           y_next[v] = load16_once (a.y + row * a.ldy + piece * 8);
         }
     }
-  if constexpr (V == 1)
+  if constexpr (HOLDS)
     if (is_mine[0])
       {
         load_factors<8> (gate, a.w, a.gate, threadIdx.x * 8);
@@ -74,18 +74,22 @@ resid_norm_kernel (CudaResidNorm a)
 
   for (; row < a.rows; row += gridDim.x)
     {
-      float x[V][8], y[V][8], sum = 0, factor;
+      float x[V][8], sum = 0, factor;
+      uint4 x_now[V], y_now[V];                /* packed while the block sums: half the registers */
 
 #pragma unroll
       for (int v = 0; v < V; v++)
         {
-          unpack_bf16x8 (x[v], x_next[v]);
-          unpack_bf16x8 (y[v], y_next[v]);
+          float y[8];
+
+          x_now[v] = x_next[v];
+          y_now[v] = y_next[v];
+          unpack_bf16x8 (y, y_now[v]);
 #pragma unroll
           for (int i = 0; i < 8; i++)
-            sum += y[v][i] * y[v][i];
+            sum += y[i] * y[i];
         }
-      if constexpr (V == 1)
+      if constexpr (HOLDS)
         if (is_mine[0] && row + gridDim.x < a.rows)
           {
             x_next[0] = load16_once (a.x + (row + gridDim.x) * a.ldx + threadIdx.x * 8);
@@ -98,22 +102,25 @@ resid_norm_kernel (CudaResidNorm a)
       for (int v = 0; v < V; v++)
         {
           int64_t at = (int64_t)(threadIdx.x + v * blockDim.x) * 8;
+          float y[8];
 
           if (!is_mine[v])
             continue;
-          if constexpr (V > 1)
+          unpack_bf16x8 (x[v], x_now[v]);
+          unpack_bf16x8 (y, y_now[v]);
+          if constexpr (!HOLDS)
             {
               float g[8];
 
               load_factors<8> (g, a.w, a.gate, at);
 #pragma unroll
               for (int i = 0; i < 8; i++)
-                x[v][i] += y[v][i] * factor * g[i];
+                x[v][i] += y[i] * factor * g[i];
             }
           else
 #pragma unroll
             for (int i = 0; i < 8; i++)
-              x[v][i] += y[v][i] * factor * gate[i];
+              x[v][i] += y[i] * factor * gate[i];
           store16 (a.x + row * a.ldx + at, pack_bf16x8 (x[v]));
 #pragma unroll
           for (int i = 0; i < 8; i++)
@@ -121,6 +128,8 @@ resid_norm_kernel (CudaResidNorm a)
         }
       if (!a.h)
         {
+          if constexpr (!HOLDS)
+            return;
           block_barrier ();                    /* sums[0] is written again in the next turn */
           continue;
         }
@@ -133,7 +142,7 @@ resid_norm_kernel (CudaResidNorm a)
 
           if (!is_mine[v])
             continue;
-          if constexpr (V > 1)
+          if constexpr (!HOLDS)
             {
               float s[8];
 
@@ -148,6 +157,8 @@ resid_norm_kernel (CudaResidNorm a)
               x[v][i] *= factor * scale[i];
           store16 (a.h + row * a.ldh + at, pack_bf16x8 (x[v]));
         }
+      if constexpr (!HOLDS)
+        return;
     }
 }
 
@@ -204,15 +215,15 @@ typedef struct
   float eps;
 } NormArgs;
 
-template <int V, bool IS_LAYER>
-__global__ void __launch_bounds__ (NORM_MAX_THREADS, V == 1 ? 2 : 1)
+template <int V, bool HOLDS, bool IS_LAYER>
+__global__ void __launch_bounds__ (NORM_MAX_THREADS, HOLDS ? 2 : V == 1 ? 3 : 1)
 norm_kernel (NormArgs a)
 {
   __shared__ float sums[2][2][32];
   const int n_pieces = (int)(a.cols / 8);
   const float per_col = 1.0f / (float)a.cols;
   uint4 next[V];
-  float scale[V == 1 ? 8 : 1];
+  float scale[HOLDS ? 8 : 1];
   int64_t row = blockIdx.x;
   bool is_mine[V];
 
@@ -226,7 +237,7 @@ norm_kernel (NormArgs a)
       if (is_mine[v])
         next[v] = load16_once (a.x + row * a.ldx + piece * 8);
     }
-  if constexpr (V == 1)
+  if constexpr (HOLDS)
     if (is_mine[0])
       load_factors<8> (scale, a.w, a.scale, threadIdx.x * 8);
 
@@ -237,7 +248,7 @@ norm_kernel (NormArgs a)
 #pragma unroll
       for (int v = 0; v < V; v++)
         unpack_bf16x8 (x[v], next[v]);
-      if constexpr (V == 1)
+      if constexpr (HOLDS)
         if (is_mine[0] && row + gridDim.x < a.rows)
           next[0] = load16_once (a.x + (row + gridDim.x) * a.ldx + threadIdx.x * 8);
 
@@ -273,7 +284,7 @@ norm_kernel (NormArgs a)
 
           if (!is_mine[v])
             continue;
-          if constexpr (V > 1)
+          if constexpr (!HOLDS)
             {
               float s[8];
 
@@ -288,6 +299,8 @@ norm_kernel (NormArgs a)
               x[v][i] *= factor * scale[i];
           store16 (a.y + row * a.ldy + at, pack_bf16x8 (x[v]));
         }
+      if constexpr (!HOLDS)
+        return;
     }
 }
 
@@ -333,6 +346,9 @@ launch_norm (CudaStream stream, const NormArgs &a)
   if (a.cols % 8 || a.cols > NORM_MAX_COLS || !is_row_aligned (a.x, a.ldx, false) || !is_row_aligned (a.y, a.ldy, false)
       || !are_vectors_aligned (a.w, a.scale))
     return launch_kernel (norm_any_kernel<IS_LAYER>, dim3 ((unsigned)a.rows), NORM_ANY_THREADS, 0, stream, a);
-  return launch_kernel (s.v == 1 ? norm_kernel<1, IS_LAYER> : s.v == 2 ? norm_kernel<2, IS_LAYER> : norm_kernel<4, IS_LAYER>,
+  return launch_kernel (s.blocks < a.rows ? norm_kernel<1, true, IS_LAYER>
+                        : s.v == 1        ? norm_kernel<1, false, IS_LAYER>
+                        : s.v == 2        ? norm_kernel<2, false, IS_LAYER>
+                                          : norm_kernel<4, false, IS_LAYER>,
                         dim3 ((unsigned)s.blocks), s.threads, 0, stream, a);
 }

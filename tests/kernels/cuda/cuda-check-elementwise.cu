@@ -324,13 +324,15 @@ check_resid_norm (int64_t rows, int64_t cols)
         report ("  the same bits again", false, 0);
       bench (name, (kind == 2 ? 6.0 : 8.0) * (double)(rows * cols), [&] { MUST (zie_cuda_resid_norm (S, &a)); });
       if (kind == 0 && cols <= 4096 && !is_quick)
-        for (int turns : { 1, 2, 3, 4, 6, 8 })
+        for (int turns : { 0, 1, 2, 3, 4, 6, 8 })
           {
             NormShape s = norm_shape (rows, cols);
+            int64_t blocks = turns ? (rows + turns - 1) / turns : rows;
 
-            snprintf (name, sizeof name, "  %d rows a block of %d threads", turns, s.threads);
+            snprintf (name, sizeof name, turns ? "  %d rows a block, vectors held" : "  one row a block, vectors not held", turns);
             bench (name, 8.0 * (double)(rows * cols), [&] {
-              MUST (launch_kernel (resid_norm_kernel<1>, dim3 ((unsigned)((rows + turns - 1) / turns)), s.threads, 0, S, a));
+              MUST (launch_kernel (turns ? resid_norm_kernel<1, true> : resid_norm_kernel<1, false>, dim3 ((unsigned)blocks),
+                                   s.threads, 0, S, a));
             });
           }
     }

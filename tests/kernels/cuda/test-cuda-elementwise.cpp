@@ -188,15 +188,15 @@ test_turns (void)
     CudaResidNorm several = { sum.data (), h.data (), y.data (), COLS, COLS, COLS, 7, COLS, w.data (), NULL, w.data (), NULL, 1e-5f };
     CudaResidNorm one = several, only = several;
 
-    launch_kernel (norm_kernel<1, false>, dim3 (2), THREADS, 0, NULL, a);
+    launch_kernel (norm_kernel<1, true, false>, dim3 (2), THREADS, 0, NULL, a);
     compare (out, rms);
-    launch_kernel (norm_kernel<1, true>, dim3 (3), THREADS, 0, NULL, a);
+    launch_kernel (norm_kernel<1, true, true>, dim3 (3), THREADS, 0, NULL, a);
     compare (out, layer);
     one.x = sum_one.data (), one.h = h_one.data ();
     only.x = sum_only.data (), only.h = NULL;
-    launch_kernel (resid_norm_kernel<1>, dim3 (2), THREADS, 0, NULL, several);
-    launch_kernel (resid_norm_kernel<1>, dim3 (7), THREADS, 0, NULL, one);
-    launch_kernel (resid_norm_kernel<1>, dim3 (2), THREADS, 0, NULL, only);
+    launch_kernel (resid_norm_kernel<1, true>, dim3 (2), THREADS, 0, NULL, several);
+    launch_kernel (resid_norm_kernel<1, false>, dim3 (7), THREADS, 0, NULL, one);
+    launch_kernel (resid_norm_kernel<1, true>, dim3 (2), THREADS, 0, NULL, only);
     g_assert_true (sum.memory == sum_one.memory && h.memory == h_one.memory && sum.memory == sum_only.memory);
   });
 }
