@@ -197,7 +197,7 @@ bench (Bench *self, const CliRequestOptions *options, const char *prompt, gboole
     return FALSE;
 
   start_us = g_get_monotonic_time ();
-  if (!(model = cli_open_model (options->model, error)))
+  if (!(model = cli_model_options_open (&options->model, error)))
     return FALSE;
   self->open_seconds = seconds_since (start_us);
 

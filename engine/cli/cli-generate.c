@@ -405,7 +405,7 @@ generate (Generate *self, GError **error)
   ZieEngineOptions engine_options;
 
   if (!cli_request_options_get_engine (&self->options, &engine_options, error)
-      || !(self->model = cli_open_model (self->options.model, error))
+      || !(self->model = cli_model_options_open (&self->options.model, error))
       || !add_tasks (self, error)
       || !check_folders (self, error)
       || !check_cancelled (self, error))

@@ -26,7 +26,6 @@ void
 cli_request_options_add (CliRequestOptions *self, GOptionContext *context)
 {
   const GOptionEntry entries[] = {
-    { "model", 'm', 0, G_OPTION_ARG_FILENAME, &self->model, N_("the model's folder (default: the demo model)"), N_("PATH") },
     { "preset", 0, 0, G_OPTION_ARG_FILENAME, &self->preset, N_("size by name: square-768, landscape-1280x720 …"), N_("NAME") },
     { "width", 0, 0, G_OPTION_ARG_FILENAME, &self->width, N_("width in pixels, a multiple of 16; with --height"), "N" },
     { "height", 0, 0, G_OPTION_ARG_FILENAME, &self->height, N_("height in pixels, a multiple of 16; with --width"), "N" },
@@ -55,6 +54,7 @@ cli_request_options_add (CliRequestOptions *self, GOptionContext *context)
     { NULL }
   };
 
+  cli_model_options_add (&self->model, context, TRUE);
   g_option_context_add_main_entries (context, entries, GETTEXT_PACKAGE);
 }
 
@@ -62,7 +62,7 @@ void
 cli_request_options_clear (CliRequestOptions *self)
 {
   char **strings[] = {
-    &self->model, &self->device, &self->dtype, &self->threads, &self->width, &self->height, &self->preset, &self->steps,
+    &self->device, &self->dtype, &self->threads, &self->width, &self->height, &self->preset, &self->steps,
     &self->guidance, &self->cfg_truncation, &self->cfg_normalization, &self->shift, &self->sampler, &self->negative,
     &self->seed, &self->noise, &self->batch, &self->init_image, &self->mask, &self->strength, &self->ram_budget,
     &self->vram_budget,
@@ -70,6 +70,7 @@ cli_request_options_clear (CliRequestOptions *self)
 
   for (guint i = 0; i < G_N_ELEMENTS (strings); i++)
     g_clear_pointer (strings[i], g_free);
+  cli_model_options_clear (&self->model);
 }
 
 static void

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-#include "cli.h"
+#include "cli-model.h"
 
 /* What generate, plan and bench have in common, as typed: raw bytes, since GLib would convert from the locale's
  * charset and a prompt is UTF-8 whatever the locale says. */
 typedef struct
 {
-  char *model, *device, *dtype, *threads;
+  CliModelOptions model;
+  char *device, *dtype, *threads;
   char *width, *height, *preset;
   char *steps, *guidance, *cfg_truncation, *cfg_normalization, *shift, *sampler;
   char *negative, *seed, *noise, *batch;

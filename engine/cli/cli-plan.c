@@ -37,7 +37,7 @@ print_plan (const CliRequestOptions *options, const char *prompt, gboolean is_js
   zie_request_init (&request);
   if (!cli_request_options_get_engine (options, &engine_options, error)
       || !cli_request_options_get_budget (options, &budget, error)
-      || !(model = cli_open_model (options->model, error))
+      || !(model = cli_model_options_open (&options->model, error))
       || !cli_request_options_apply (options, model, &request, error)
       || !(engine = zie_engine_new (&engine_options, error)))
     return FALSE;

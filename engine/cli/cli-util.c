@@ -104,17 +104,6 @@ cli_warn (const char *message)
   g_printerr (_("zimage: warning: %s\n"), message);
 }
 
-ZieModel *
-cli_open_model (const char *path, GError **error)
-{
-  g_autofree char *demo = NULL;
-
-  if (path == NULL && !(path = demo = zie_model_find_demo (error)))
-    return NULL;
-
-  return zie_model_open (path, error);
-}
-
 /* Everything that comes from DESCRIPTOR. */
 static gboolean
 read_all (int descriptor, const char *name, GString *text, GError **error)
@@ -179,4 +168,18 @@ char *
 cli_format_size (guint64 size)
 {
   return g_format_size_full (size, G_FORMAT_SIZE_IEC_UNITS);
+}
+
+char *
+cli_format_count (guint64 n)
+{
+  static const struct { guint64 unit; const char *letter; } units[] = {
+    { 1000000000, "G" }, { 1000000, "M" }, { 1000, "k" },
+  };
+
+  for (guint i = 0; i < G_N_ELEMENTS (units); i++)
+    if (n >= units[i].unit)
+      return g_strdup_printf ("%.2f %s", (double)n / (double)units[i].unit, units[i].letter);
+
+  return g_strdup_printf ("%" G_GUINT64_FORMAT, n);
 }

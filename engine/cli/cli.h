@@ -32,6 +32,7 @@ int cli_devices (int argc, char **argv);
 int cli_generate (int argc, char **argv);
 int cli_info (int argc, char **argv);
 int cli_inspect (int argc, char **argv);
+int cli_models (int argc, char **argv);
 int cli_plan (int argc, char **argv);
 int cli_tokenize (int argc, char **argv);
 
@@ -50,11 +51,10 @@ void cli_warn (const char *message);
 /* "cancelled", "write" …: for JSON.  Static string. */
 const char *cli_error_name (const GError *error);
 
-/* Opens the model at PATH, the demo model where it is NULL. */
-ZieModel *cli_open_model (const char *path, GError **error);
-
 /* All of FILE, "-" = standard input; refuses NUL bytes.  Bytes are not checked to be UTF-8. */
 char *cli_read_text (const char *file, GError **error);
 
 /* "1.5 GB", in the words of the locale; free with g_free(). */
 char *cli_format_size (guint64 size);
+/* "6.15 G"; free with g_free(). */
+char *cli_format_count (guint64 n);

@@ -20,7 +20,7 @@ import time
 import unittest
 
 ZIMAGE, MANUAL = os.path.abspath(sys.argv[1]), sys.argv[2]
-COMMANDS = ["generate", "plan", "info", "inspect", "tokenize", "devices", "bench"]
+COMMANDS = ["generate", "plan", "info", "models", "inspect", "tokenize", "devices", "bench"]
 TINY = ["--width", "64", "--height", "64", "--steps", "2"]
 STAGES = ["text", "refine", "sample", "decode"]
 
@@ -175,7 +175,7 @@ class Refusals(Folder):
         self.refused(1, ["/nonexistent.png"], "-p", "a", "--init-image", "/nonexistent.png")
 
     def test_model_folder(self):
-        self.refused(1, ["/nonexistent", "model_index.json"], "-p", "a", "--model", "/nonexistent")
+        self.refused(1, ["/nonexistent", "diffusers directory"], "-p", "a", "--model", "/nonexistent")
 
     @needs_model
     def test_output_folder(self):
@@ -405,6 +405,47 @@ class Machine(Folder):
         self.assertTrue(info["presets"])
         self.assertEqual(len(info["parts"]), 3)
         self.assertIn(info["name"], self.zimage("info", info["path"]).stdout.decode())
+        self.assertTrue(info["complete"] and info["here"]["runs"] and info["here"]["seconds"] > 0)
+        parts = [part["path"] for part in info["parts"]]
+        mixed = json.loads(self.zimage("info", "--json", "--transformer", parts[0], "--text-encoder", parts[1], "--vae", parts[2]).stdout)
+        self.assertEqual([part["path"] for part in mixed["parts"]], parts)
+
+    def test_info_of_half_a_model(self):
+        source = json.loads(self.zimage("info", "--json").stdout)["path"]
+        shutil.copytree(source, os.path.join(self.folder, "half"), copy_function=os.symlink)
+        shutil.rmtree(os.path.join(self.folder, "half", "vae"))
+        half = json.loads(self.zimage("info", "--json", "half", status=1).stdout)
+        self.assertFalse(half["complete"])
+        self.assertIn("vae", half["missing"])
+        self.assertTrue(half["parts"]["transformer"])
+        self.assertIsNone(half["parts"]["vae"])
+
+    def test_models(self):
+        source = json.loads(self.zimage("info", "--json").stdout)["path"]
+        names = {"HF_HOME": "hf", "HF_HUB_CACHE": "", "HUGGINGFACE_HUB_CACHE": "", "MODELSCOPE_CACHE": "scope", "XDG_DATA_HOME": "data", "HOME": "home"}
+        here = dict(environment, **{name: value and os.path.join(self.folder, value) for name, value in names.items()})
+        repository = os.path.join(self.folder, "hf", "hub", "models--Someone--Some-Model")
+        for folder in ["hf/hub/models--Someone--Some-Model/refs", "hf/hub/models--Someone--Some-Model/snapshots/0", "scope/models/org",
+                       "home/ComfyUI/models/diffusion_models", "home/ComfyUI/models/vae"]:
+            os.makedirs(os.path.join(self.folder, folder))
+        shutil.copytree(source, os.path.join(repository, "snapshots", "1"), copy_function=os.symlink)
+        self.write("hf/hub/models--Someone--Some-Model/refs/main", b"1\n")
+        shutil.copytree(source, os.path.join(self.folder, "scope", "models", "org", "Half"), copy_function=os.symlink)
+        os.remove(os.path.join(self.folder, "scope", "models", "org", "Half", "transformer", "diffusion_pytorch_model.gguf"))
+        os.symlink(os.path.join(source, "transformer", "diffusion_pytorch_model.gguf"),
+                   os.path.join(self.folder, "home", "ComfyUI", "models", "diffusion_models", "some-name"))
+        found = json.loads(self.zimage("models", "list", "--json", env=here).stdout)
+        by_place = {model["place"]: model for model in found}
+        self.assertEqual(sorted(by_place), ["ComfyUI", "Hugging Face cache", "ModelScope cache", "demo"])
+        self.assertEqual(by_place["Hugging Face cache"]["name"], "Some-Model")
+        self.assertTrue(by_place["Hugging Face cache"]["complete"])
+        self.assertIn("transformer", by_place["ModelScope cache"]["missing"])
+        # what the file lacks was taken from the cache beside
+        self.assertTrue(by_place["ComfyUI"]["complete"])
+        self.assertIn("Some-Model", by_place["ComfyUI"]["parts"]["vae"])
+        self.assertFalse(found[-1]["place"] == "ModelScope cache")
+        self.assertEqual(self.zimage("models", env=here).stdout, self.zimage("models", "list", env=here).stdout)
+        self.zimage("models", "nonesuch", status=2)
 
     def test_tokenize(self):
         bare = self.zimage("tokenize", "a cat").stdout.decode()
