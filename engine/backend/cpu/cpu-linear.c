@@ -45,11 +45,12 @@ blocks (gint64 n, gint64 block)
 }
 
 static Split
-split_linear (const ZieOpCtx *ctx, gint64 m, gint64 n, gint64 k, ZieDtype weight)
+split_linear (const ZieOpCtx *ctx, gint64 m, gint64 n, gint64 k)
 {
   const ZieCpuKernels *kernels = zie_cpu_get_kernels ();
   gint64 wanted = 4 * (gint64)zie_cpu_n_threads (ctx);
-  gint64 unit = MAX (zie_dtype_block (weight), 32);
+  /* whole blocks of every type that such rows can be of, so that sums do not hang on the type */
+  gint64 unit = k % ZIE_DTYPE_MAX_BLOCK == 0 ? ZIE_DTYPE_MAX_BLOCK : 32;
   Split s;
 
   s.n_row_blocks = blocks (m, ROWS_MAX);
@@ -67,9 +68,9 @@ split_linear (const ZieOpCtx *ctx, gint64 m, gint64 n, gint64 k, ZieDtype weight
 }
 
 static gsize
-carve (const ZieOpCtx *ctx, Linear *self, guint8 *base, gint64 m, gint64 n, gint64 k, ZieDtype weight)
+carve (const ZieOpCtx *ctx, Linear *self, guint8 *base, gint64 m, gint64 n, gint64 k)
 {
-  Split s = split_linear (ctx, m, n, k, weight);
+  Split s = split_linear (ctx, m, n, k);
   ZieCpuCarve c = { base, 0 };
   guint n_threads = zie_cpu_n_threads (ctx);
   float **packed = zie_cpu_carve (&c, n_threads * sizeof (float *)), **strip = zie_cpu_carve (&c, n_threads * sizeof (float *));
@@ -108,7 +109,7 @@ use_bf16 (const ZieOpCtx *ctx, const ZieOpShape *shape)
 gsize
 zie_cpu_linear_scratch (const ZieOpCtx *ctx, const ZieOpShape *shape)
 {
-  gsize size = carve (ctx, NULL, NULL, shape->m, shape->n, shape->k, shape->weight);
+  gsize size = carve (ctx, NULL, NULL, shape->m, shape->n, shape->k);
 
   return use_bf16 (ctx, shape) ? MAX (size, zie_cpu_linear_bf16_scratch (ctx, shape)) : size;
 }
@@ -197,7 +198,7 @@ linear_f32 (Linear *self, void *scratch, const ZieWeight *b)
 {
   ZieOpCtx *ctx = self->ctx;
 
-  carve (ctx, self, scratch, self->x->rows, self->w->rows, self->x->cols, self->w->dtype);
+  carve (ctx, self, scratch, self->x->rows, self->w->rows, self->x->cols);
   if (b != NULL)
     zie_cpu_expand_row (self->kernels, b, 0, self->bias);
   else
