@@ -6,6 +6,7 @@
 #include <math.h>
 
 #define GROUP_NORM_EPS 1e-6f
+#define NARROW_SCRATCH ((gsize)16 << 20)
 
 ZieTensor
 zie_vae_walk_take (ZieVaeWalk *walk, const ZieOpCtx *ctx, int slot, gsize offset, gint64 h, gint64 w, gint64 channels, gsize *end)
@@ -78,6 +79,32 @@ norm_conv (const ZieVae *self, ZieOpCtx *ctx, ZieTensor *y, const ZieTensor *x, 
   zie_arena_rewind (ctx->arena, mark);
 }
 
+/* x becomes its own 1x1 convolution to fewer channels, in place: a stretch of rows at a time through a small scratch, whose
+ * result ends where the rows that are still to be read begin, or before.  So the widest level needs one tensor less. */
+static void
+narrow (ZieOpCtx *ctx, ZieTensor *x, const ZieConv *conv)
+{
+  ZieMark mark = zie_arena_mark (ctx->arena);
+  gsize row = (gsize)x->w * zie_dtype_row_size (ctx->act, conv->out);
+  gint64 step = CLAMP ((gint64)(NARROW_SCRATCH / row), 1, x->h);
+  ZieTensor scratch = zie_tensor_new_image (ctx->arena, ctx->act, step, x->w, conv->out);
+  ZieTensor y = { x->data, ctx->act, x->rows, conv->out, conv->out, x->h, x->w };
+
+  for (gint64 r = 0; r < x->h; r += step)
+    {
+      ZieConvArgs args = { .stride = 1, .row0 = r };
+      ZieTensor from = scratch, to;
+
+      from.h = MIN (step, x->h - r);
+      from.rows = from.h * x->w;
+      ctx->ops->conv2d (ctx, &from, x, conv, &args);
+      to = zie_tensor_rows (&y, r * x->w, from.rows);
+      ctx->ops->copy (ctx, &to, &from);
+    }
+  *x = y;
+  zie_arena_rewind (ctx->arena, mark);
+}
+
 void
 zie_vae_res (const ZieVae *self, ZieOpCtx *ctx, ZieVaeWalk *walk, const ZieVaeRes *res)
 {
@@ -89,6 +116,11 @@ zie_vae_res (const ZieVae *self, ZieOpCtx *ctx, ZieVaeWalk *walk, const ZieVaeRe
   if (!res->has_shortcut)
     {
       norm_conv (self, ctx, &walk->x, &h, &res->norm2, &res->conv2, &walk->x);     /* over the input, pixel by pixel */
+    }
+  else if (res->shortcut.out <= res->shortcut.in)
+    {
+      narrow (ctx, &walk->x, &res->shortcut);
+      norm_conv (self, ctx, &walk->x, &h, &res->norm2, &res->conv2, &walk->x);
     }
   else
     {
