@@ -56,6 +56,9 @@ typedef struct
   /* FALSE: an op failed since the last job began, with the reason; ctx->failed has been set since.  DEVICE_LOST,
    * OUT_OF_DEVICE_MEMORY. */
   gboolean (*check) (ZieBackend *self, GError **error);
+  /* Timing of each op, switched on or off for what comes; fills ROWS with what was timed since the last call and returns
+   * how many.  Between jobs only. */
+  guint (*profile) (ZieBackend *self, gboolean on, ZieProfileRow *rows, guint max_rows);
 } ZieBackendFuncs;
 
 struct _ZieBackend

@@ -15,6 +15,8 @@
 #define DEFAULT_RUNS 5
 #define DEFAULT_WARM_UP 1
 #define MAX_RUNS 1000
+#define MAX_OPS 256
+#define MIN_SHARE 0.001              /* of the time: ops below are added up in the last line */
 #define N_ROWS (ZIE_N_STAGES + 1)    /* the stages, then the whole job */
 
 typedef struct
@@ -24,6 +26,8 @@ typedef struct
   double *seconds[N_ROWS];               /* owned; of each run */
   double flops[N_ROWS];
   guint64 arena_peak, ram_peak;
+  ZieProfileRow ops[MAX_OPS];            /* of one more picture, on a device that times each op */
+  guint n_ops;
 } Bench;
 
 static void
@@ -114,6 +118,12 @@ run_all (Bench *self, ZieEngine *engine, ZieModel *model, const ZieRequest *requ
     if (!run_once (self, engine, model, request, cancel, run, error))
       return FALSE;
 
+  /* The ops in one picture of its own: taking each one's time costs some. */
+  zie_engine_profile (engine, TRUE, self->ops, MAX_OPS);
+  if (!run_once (self, engine, model, request, cancel, -1, error))
+    return FALSE;
+  self->n_ops = zie_engine_profile (engine, FALSE, self->ops, MAX_OPS);
+
   for (int i = 0; i < N_ROWS; i++)
     qsort (self->seconds[i], (gsize)self->n_runs, sizeof (double), compare_doubles);
   return TRUE;
@@ -131,6 +141,44 @@ gflops (const Bench *self, int row)
   double seconds = median (self->seconds[row], self->n_runs);
 
   return seconds > 0 ? self->flops[row] / seconds / 1e9 : 0;
+}
+
+/* The least time the card could take for what ROW does: its arithmetic or its bytes, whichever is longer. */
+static double
+limit_seconds (const ZieProfileRow *row, const ZieDevice *device)
+{
+  double compute = device->flops_bf16 > 0 ? row->flops / device->flops_bf16 : 0;
+  double memory = device->bytes_per_second > 0 ? row->bytes / device->bytes_per_second : 0;
+
+  return MAX (compute, memory);
+}
+
+static void
+print_ops (const Bench *self, const ZieDevice *device)
+{
+  double total = 0, rest = 0;
+
+  if (self->n_ops == 0)
+    return;
+  for (guint i = 0; i < self->n_ops; i++)
+    total += self->ops[i].seconds;
+
+  g_print ("\n%-20s %9s %7s %6s %6s %9s %8s %8s %8s %6s\n", _("op"), "m", "n", "k", _("times"), _("ms"), _("share"), "TFLOP/s", "GB/s",
+           _("limit"));
+  for (guint i = 0; i < self->n_ops; i++)
+    {
+      const ZieProfileRow *row = &self->ops[i];
+
+      if (row->seconds < MIN_SHARE * total)
+        {
+          rest += row->seconds;
+          continue;
+        }
+      g_print ("%-20s %9" G_GINT64_FORMAT " %7" G_GINT64_FORMAT " %6" G_GINT64_FORMAT " %6u %9.3f %7.1f%% %8.1f %8.0f %5.0f%%\n", row->op,
+               row->m, row->n, row->k, row->count, row->seconds * 1e3, 100 * row->seconds / total, row->flops / row->seconds / 1e12,
+               row->bytes / row->seconds / 1e9, 100 * limit_seconds (row, device) / row->seconds);
+    }
+  g_print (_("all others %.3f ms, all together %.3f ms on the device\n"), rest * 1e3, total * 1e3);
 }
 
 static void
@@ -163,6 +211,27 @@ print_json (const Bench *self, const ZieModelInfo *info, const ZieDevice *device
       cli_json_double (&json, "gflops", gflops (self, i));
       cli_json_close (&json, '}');
     }
+  if (self->n_ops > 0)
+    {
+      cli_json_open (&json, "ops", '[');
+      for (guint i = 0; i < self->n_ops; i++)
+        {
+          const ZieProfileRow *row = &self->ops[i];
+
+          cli_json_open (&json, NULL, '{');
+          cli_json_string (&json, "op", row->op);
+          cli_json_int (&json, "m", row->m);
+          cli_json_int (&json, "n", row->n);
+          cli_json_int (&json, "k", row->k);
+          cli_json_uint (&json, "times", row->count);
+          cli_json_double (&json, "ms", row->seconds * 1e3);
+          cli_json_double (&json, "tflops", row->flops / row->seconds / 1e12);
+          cli_json_double (&json, "gb_per_second", row->bytes / row->seconds / 1e9);
+          cli_json_double (&json, "of_limit", limit_seconds (row, device) / row->seconds);
+          cli_json_close (&json, '}');
+        }
+      cli_json_close (&json, ']');
+    }
   cli_json_close (&json, '}');
   cli_json_print (&json);
 }
@@ -179,6 +248,7 @@ print_text (const Bench *self, const ZieModelInfo *info, const ZieDevice *device
   for (int i = 0; i < N_ROWS; i++)
     g_print ("%-8s %10.2f %10.2f %10.2f %10.1f\n", row_name (i), median (self->seconds[i], self->n_runs) * 1e3,
              self->seconds[i][0] * 1e3, self->flops[i] / 1e9, gflops (self, i));
+  print_ops (self, device);
 }
 
 static gboolean

@@ -3,6 +3,7 @@
 
 #include "zie-run-private.h"
 
+#include <stdlib.h>
 #include <sys/resource.h>
 
 #include <zie/zie-device.h>
@@ -176,7 +177,7 @@ run_job (ZieEngine *self, Run *run, guint64 *arena_peak)
     .host_arena = &self->host_arena,
     .cache = &self->cache,
   };
-  g_autoptr(ZiePlan) plan = zie_plan_ref (job->plan);
+  g_autoptr(ZiePlan) plan = job->plan ? zie_plan_ref (job->plan) : NULL;
   g_autoptr(GError) error = NULL;
   gboolean is_done;
 
@@ -482,4 +483,26 @@ zie_engine_submit (ZieEngine *self, ZieModel *model, const ZieRequest *request, 
     }
 
   return zie_engine_enqueue (self, model, request, plan);
+}
+
+static int
+slowest_first (const void *a, const void *b)
+{
+  double x = ((const ZieProfileRow *)a)->seconds, y = ((const ZieProfileRow *)b)->seconds;
+
+  return (x < y) - (x > y);
+}
+
+guint
+zie_engine_profile (ZieEngine *self, gboolean on, ZieProfileRow *rows, guint max_rows)
+{
+  guint n;
+
+  g_return_val_if_fail (self != NULL, 0);
+
+  if (self->backend->funcs->profile == NULL)
+    return 0;
+  n = self->backend->funcs->profile (self->backend, on, rows, max_rows);
+  qsort (rows, n, sizeof *rows, slowest_first);
+  return n;
 }

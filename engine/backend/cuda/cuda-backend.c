@@ -170,6 +170,7 @@ cuda_close (ZieBackend *backend)
 
   cudaSetDevice (self->index);
   g_clear_pointer (&self->weights, cuda_weights_free);
+  g_clear_pointer (&self->profile, cuda_profile_free);
   for (guint i = 0; i < PACE_MARKS; i++)
     if (self->marks[i] != NULL)
       cudaEventDestroy (self->marks[i]);
@@ -354,6 +355,22 @@ cuda_check (ZieBackend *backend, GError **error)
   return FALSE;
 }
 
+static guint
+cuda_profile (ZieBackend *backend, gboolean on, ZieProfileRow *rows, guint max_rows)
+{
+  CudaBackend *self = backend->data;
+  guint n = 0;
+
+  cudaSetDevice (self->index);
+  if (self->profile != NULL)
+    n = cuda_profile_take (self->profile, self->compute, rows, max_rows);
+  if (!on)
+    g_clear_pointer (&self->profile, cuda_profile_free);
+  else if (self->profile == NULL)
+    self->profile = cuda_profile_new ();
+  return n;
+}
+
 static const ZieBackendFuncs funcs = {
   .kind = ZIE_BACKEND_CUDA,
   .list = cuda_list,
@@ -369,6 +386,7 @@ static const ZieBackendFuncs funcs = {
   .release = cuda_release,
   .get_held = cuda_get_held,
   .check = cuda_check,
+  .profile = cuda_profile,
 };
 
 G_MODULE_EXPORT const ZieCudaPlugin zie_cuda_plugin = {

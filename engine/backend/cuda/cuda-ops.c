@@ -17,15 +17,18 @@
 /* Products with less than this are not worth cuBLASLt's own launch. */
 #define SMALL_FLOPS 1e8
 
-/* TRUE: go on.  Keeps the host from running far ahead. */
+/* TRUE: go on with the op NAME.  Keeps the host from running far ahead. */
 static gboolean
-begin (ZieOpCtx *ctx)
+begin (ZieOpCtx *ctx, const char *name, ZieOpShape shape)
 {
   CudaBackend *self = ctx->backend;
   cudaEvent_t *mark;
 
   if (zie_op_cancelled (ctx))
     return FALSE;
+  self->op = name;
+  if (self->profile != NULL)
+    cuda_profile_begin (self->profile, self->compute, name, &shape);
   if (++self->n_launched % PACE_OPS != 0)
     return TRUE;
 
@@ -36,9 +39,13 @@ begin (ZieOpCtx *ctx)
 }
 
 static void
-end (ZieOpCtx *ctx, int code, const char *what)
+end (ZieOpCtx *ctx, int code)
 {
-  cuda_ok (ctx->backend, (cudaError_t)code, what);
+  CudaBackend *self = ctx->backend;
+
+  cuda_ok (self, (cudaError_t)code, self->op);
+  if (self->profile != NULL)
+    cuda_profile_end (self->profile, self->compute);
 }
 
 static CudaStream
@@ -96,7 +103,7 @@ cuda_upload (ZieOpCtx *ctx, ZieTensor *dst, const void *host)
   const float *from = host;
 
   g_assert (row <= CUDA_STAGE_SIZE);
-  for (gint64 r = 0; r < dst->rows && begin (ctx); r += step)
+  for (gint64 r = 0; r < dst->rows && begin (ctx, "upload", zie_op_shape_elementwise (dst->rows, dst->cols, 1)); r += step)
     {
       gint64 n = MIN (step, dst->rows - r), count = n * dst->cols;
 
@@ -107,9 +114,9 @@ cuda_upload (ZieOpCtx *ctx, ZieTensor *dst, const void *host)
           ((guint16 *)(gpointer)self->bounce)[i] = zie_f32_to_bf16 (from[i]);
       from += count;
       end (ctx, cudaMemcpy2DAsync (dst->data + (gsize)r * pitch, pitch, self->bounce, row, row, (gsize)n, cudaMemcpyHostToDevice,
-                                   self->compute), "upload");
-      end (ctx, cudaEventRecord (self->bounced, self->compute), "upload");
-      end (ctx, cudaEventSynchronize (self->bounced), "upload");
+                                   self->compute));
+      end (ctx, cudaEventRecord (self->bounced, self->compute));
+      end (ctx, cudaEventSynchronize (self->bounced));
     }
 }
 
@@ -122,14 +129,14 @@ cuda_download (ZieOpCtx *ctx, void *host, const ZieTensor *src)
   float *to = host;
 
   g_assert (row <= CUDA_STAGE_SIZE);
-  for (gint64 r = 0; r < src->rows && begin (ctx); r += step)
+  for (gint64 r = 0; r < src->rows && begin (ctx, "download", zie_op_shape_elementwise (src->rows, src->cols, 1)); r += step)
     {
       gint64 n = MIN (step, src->rows - r), count = n * src->cols;
 
       end (ctx, cudaMemcpy2DAsync (self->bounce, row, src->data + (gsize)r * pitch, pitch, row, (gsize)n, cudaMemcpyDeviceToHost,
-                                   self->compute), "download");
-      end (ctx, cudaEventRecord (self->bounced, self->compute), "download");
-      end (ctx, cudaEventSynchronize (self->bounced), "download");
+                                   self->compute));
+      end (ctx, cudaEventRecord (self->bounced, self->compute));
+      end (ctx, cudaEventSynchronize (self->bounced));
       if (is_f32 (src))
         memcpy (to, self->bounce, (gsize)count * sizeof (float));
       else
@@ -165,7 +172,7 @@ run_gemm (ZieOpCtx *ctx, const CudaGemm *g)
       if (zie_cublaslt_gemm (self->cublaslt, stream_of (ctx), g, self->workspace, self->workspace_size))
         return;
     }
-  end (ctx, zie_cuda_gemm (&self->card, stream_of (ctx), g, self->gemm), "a matrix product");
+  end (ctx, zie_cuda_gemm (&self->card, stream_of (ctx), g, self->gemm));
 }
 
 static void
@@ -178,7 +185,7 @@ product (ZieOpCtx *ctx, ZieTensor *y, const ZieTensor *x, const cuda_bf16 *w, gi
     return;
   if (is_f32 (x))
     end (ctx, zie_cuda_linear_small (stream_of (ctx), zie_tensor_f32 (y), y->stride, zie_tensor_f32 (x), x->stride, w, FALSE, bias,
-                                     x->rows, n, x->cols), "a small matrix product");
+                                     x->rows, n, x->cols));
   else
     run_gemm (ctx, &g);
 }
@@ -186,8 +193,7 @@ product (ZieOpCtx *ctx, ZieTensor *y, const ZieTensor *x, const cuda_bf16 *w, gi
 static void
 cuda_linear (ZieOpCtx *ctx, ZieTensor *y, const ZieTensor *x, const ZieWeight *w, const ZieWeight *b)
 {
-  zie_op_shape_linear (y, x, w, b);
-  if (begin (ctx))
+  if (begin (ctx, "linear", zie_op_shape_linear (y, x, w, b)))
     product (ctx, y, x, matrix (ctx, w), w->rows, vector (ctx, b));
 }
 
@@ -208,7 +214,9 @@ cuda_linear_stacked (ZieOpCtx *ctx, ZieTensor *y, const ZieTensor *x, const ZieW
   g_assert (rows == y->cols);
   if (is_one)
     {
-      if (begin (ctx))
+      ZieOpShape shape = { .kind = ZIE_OP_LINEAR, .m = x->rows, .n = rows, .k = x->cols, .weight = ZIE_DTYPE_BF16 };
+
+      if (begin (ctx, "linear", shape))
         product (ctx, y, x, first, rows, NULL);
       return;
     }
@@ -237,10 +245,9 @@ cuda_gather (ZieOpCtx *ctx, ZieTensor *y, const ZieWeight *table, const gint32 *
 static void
 cuda_rms_norm (ZieOpCtx *ctx, ZieTensor *y, const ZieTensor *x, const ZieWeight *w, const ZieTensor *scale, float eps)
 {
-  zie_op_shape_rms_norm (y, x, w, scale);
-  if (begin (ctx))
+  if (begin (ctx, "rms_norm", zie_op_shape_rms_norm (y, x, w, scale)))
     end (ctx, zie_cuda_rms_norm (stream_of (ctx), bf16 (y), y->stride, bf16 (x), x->stride, vector (ctx, w), row_or_null (scale),
-                                 x->rows, x->cols, eps), "rms_norm");
+                                 x->rows, x->cols, eps));
 }
 
 static void
@@ -251,8 +258,8 @@ resid_norm (ZieOpCtx *ctx, ZieTensor *x, const ZieTensor *y, const ZieWeight *w,
                       .ldy = y->stride, .rows = x->rows, .cols = x->cols, .w = vector (ctx, w), .gate = row_or_null (gate),
                       .w_next = vector (ctx, w_next), .scale_next = row_or_null (scale), .eps = eps };
 
-  if (begin (ctx))
-    end (ctx, zie_cuda_resid_norm (stream_of (ctx), &a), "resid_norm");
+  if (begin (ctx, h ? "gated_norm_add_norm" : "gated_norm_add", zie_op_shape_elementwise (x->rows, x->cols, h ? 4 : 3)))
+    end (ctx, zie_cuda_resid_norm (stream_of (ctx), &a));
 }
 
 static void
@@ -274,10 +281,9 @@ cuda_gated_norm_add_norm (ZieOpCtx *ctx, ZieTensor *x, const ZieTensor *y, const
 static void
 cuda_layer_norm (ZieOpCtx *ctx, ZieTensor *y, const ZieTensor *x, const ZieTensor *scale, float eps)
 {
-  zie_op_shape_layer_norm (y, x, scale);
-  if (begin (ctx))
+  if (begin (ctx, "layer_norm", zie_op_shape_layer_norm (y, x, scale)))
     end (ctx, zie_cuda_layer_norm (stream_of (ctx), bf16 (y), y->stride, bf16 (x), x->stride, row_or_null (scale), x->rows, x->cols,
-                                   eps), "layer_norm");
+                                   eps));
 }
 
 static void
@@ -288,9 +294,8 @@ cuda_qk_norm_rope (ZieOpCtx *ctx, ZieTensor *x, const ZieWeight *w, const ZieTen
                        .half = rope == ZIE_ROPE_HALF, .wq = vector (ctx, w), .cos = zie_tensor_f32 (cos), .sin = zie_tensor_f32 (sin),
                        .eps = eps };
 
-  zie_op_shape_qk_norm_rope (x, w, cos, sin, heads);
-  if (begin (ctx))
-    end (ctx, zie_cuda_qk_norm_rope (stream_of (ctx), &a), "qk_norm_rope");
+  if (begin (ctx, "qk_norm_rope", zie_op_shape_qk_norm_rope (x, w, cos, sin, heads)))
+    end (ctx, zie_cuda_qk_norm_rope (stream_of (ctx), &a));
 }
 
 /* --- attention with wide heads (the VAE's): o = softmax (q k^T) v as products of blocks of queries --- */
@@ -334,11 +339,11 @@ wide_head (ZieOpCtx *ctx, const CudaAttention *a, guint8 *scratch)
     {
       gsize tail = (gsize)(wide.keys - a->n) * sizeof (cuda_bf16), pitch = (gsize)wide.keys * sizeof (cuda_bf16);
 
-      end (ctx, cudaMemset2DAsync (vt + a->n, pitch, 0, tail, (gsize)a->d, (cudaStream_t)stream), "attention");
-      end (ctx, cudaMemset2DAsync (p + a->n, pitch, 0, tail, (gsize)wide.rows, (cudaStream_t)stream), "attention");
+      end (ctx, cudaMemset2DAsync (vt + a->n, pitch, 0, tail, (gsize)a->d, (cudaStream_t)stream));
+      end (ctx, cudaMemset2DAsync (p + a->n, pitch, 0, tail, (gsize)wide.rows, (cudaStream_t)stream));
     }
-  end (ctx, zie_cuda_transpose (stream, vt, wide.keys, a->v, a->ldv, a->n, a->d), "attention");
-  for (gint64 r = 0; r < a->m && begin (ctx); r += wide.rows)
+  end (ctx, zie_cuda_transpose (stream, vt, wide.keys, a->v, a->ldv, a->n, a->d));
+  for (gint64 r = 0; r < a->m && !zie_op_cancelled (ctx); r += wide.rows)
     {
       gint64 n = MIN (wide.rows, a->m - r);
       CudaGemm qk = { .y = scores, .y_is_f32 = TRUE, .x = a->q + r * a->ldq, .w = a->k, .ldy = wide.keys, .ldx = a->ldq, .ldw = a->ldk,
@@ -347,7 +352,7 @@ wide_head (ZieOpCtx *ctx, const CudaAttention *a, guint8 *scratch)
                       .k = wide.keys };
 
       run_gemm (ctx, &qk);
-      end (ctx, zie_cuda_softmax_rows (stream, p, wide.keys, scores, wide.keys, n, a->n, a->scale), "attention");
+      end (ctx, zie_cuda_softmax_rows (stream, p, wide.keys, scores, wide.keys, n, a->n, a->scale));
       run_gemm (ctx, &pv);
     }
 }
@@ -363,10 +368,10 @@ cuda_attention (ZieOpCtx *ctx, ZieTensor *o, const ZieTensor *q, const ZieTensor
                       .ldv = v->stride, .m = q->rows, .n = k->rows, .heads = heads, .kv_heads = kv_heads, .d = (int)(q->cols / heads),
                       .causal = causal, .scale = scale };
 
-  if (begin (ctx))
+  if (begin (ctx, "attention", shape))
     {
       if (a.d <= WIDE_HEAD)
-        end (ctx, zie_cuda_attention (&self->card, stream_of (ctx), &a, self->attention), "attention");
+        end (ctx, zie_cuda_attention (&self->card, stream_of (ctx), &a, self->attention));
       else
         {
           g_assert (heads == 1 && !causal);
@@ -379,18 +384,16 @@ cuda_attention (ZieOpCtx *ctx, ZieTensor *o, const ZieTensor *q, const ZieTensor
 static void
 cuda_swiglu (ZieOpCtx *ctx, ZieTensor *y, const ZieTensor *gate, const ZieTensor *up)
 {
-  zie_op_shape_swiglu (y, gate, up);
-  if (begin (ctx))
+  if (begin (ctx, "swiglu", zie_op_shape_swiglu (y, gate, up)))
     end (ctx, zie_cuda_swiglu (stream_of (ctx), bf16 (y), y->stride, bf16 (gate), gate->stride, bf16 (up), up->stride, y->rows,
-                               y->cols), "swiglu");
+                               y->cols));
 }
 
 static void
 cuda_add (ZieOpCtx *ctx, ZieTensor *x, const ZieTensor *y)
 {
-  zie_op_shape_add (x, y);
-  if (begin (ctx))
-    end (ctx, zie_cuda_add (stream_of (ctx), bf16 (x), x->stride, bf16 (y), y->stride, x->rows, x->cols), "add");
+  if (begin (ctx, "add", zie_op_shape_add (x, y)))
+    end (ctx, zie_cuda_add (stream_of (ctx), bf16 (x), x->stride, bf16 (y), y->stride, x->rows, x->cols));
 }
 
 static void
@@ -399,10 +402,8 @@ cuda_unary (ZieOpCtx *ctx, ZieTensor *y, const ZieTensor *x, ZieUnary kind)
   static const CudaUnary kinds[] = { [ZIE_UNARY_SILU] = CUDA_UNARY_SILU, [ZIE_UNARY_TANH] = CUDA_UNARY_TANH,
                                      [ZIE_UNARY_ONE_PLUS] = CUDA_UNARY_ONE_PLUS };
 
-  zie_op_shape_map (y, x);
-  if (begin (ctx))
-    end (ctx, zie_cuda_unary (stream_of (ctx), y->data, y->stride, x->data, x->stride, is_f32 (x), x->rows, x->cols, kinds[kind]),
-         "unary");
+  if (begin (ctx, "unary", zie_op_shape_map (y, x)))
+    end (ctx, zie_cuda_unary (stream_of (ctx), y->data, y->stride, x->data, x->stride, is_f32 (x), x->rows, x->cols, kinds[kind]));
 }
 
 static void
@@ -410,54 +411,44 @@ cuda_copy (ZieOpCtx *ctx, ZieTensor *y, const ZieTensor *x)
 {
   CudaBackend *self = ctx->backend;
 
-  zie_op_shape_map (y, x);
-  if (begin (ctx))
+  if (begin (ctx, "copy", zie_op_shape_map (y, x)))
     end (ctx, cudaMemcpy2DAsync (y->data, zie_dtype_row_size (y->dtype, y->stride), x->data, zie_dtype_row_size (x->dtype, x->stride),
-                                 zie_dtype_row_size (x->dtype, x->cols), (gsize)x->rows, cudaMemcpyDeviceToDevice, self->compute),
-         "copy");
+                                 zie_dtype_row_size (x->dtype, x->cols), (gsize)x->rows, cudaMemcpyDeviceToDevice, self->compute));
 }
 
 static void
 cuda_fill_rows (ZieOpCtx *ctx, ZieTensor *y, const ZieWeight *row)
 {
-  zie_op_shape_fill_rows (y, row);
-  if (begin (ctx))
-    end (ctx, zie_cuda_fill_rows (stream_of (ctx), bf16 (y), y->stride, vector (ctx, row), y->rows, y->cols), "fill_rows");
+  if (begin (ctx, "fill_rows", zie_op_shape_fill_rows (y, row)))
+    end (ctx, zie_cuda_fill_rows (stream_of (ctx), bf16 (y), y->stride, vector (ctx, row), y->rows, y->cols));
 }
 
 static void
 cuda_patchify (ZieOpCtx *ctx, ZieTensor *y, const ZieTensor *latent, int channels, int h, int w)
 {
-  zie_op_shape_patchify (y, latent, channels, h, w);
-  if (begin (ctx))
-    end (ctx, zie_cuda_patchify (stream_of (ctx), bf16 (y), y->stride, zie_tensor_f32 (latent), channels, h, w), "patchify");
+  if (begin (ctx, "patchify", zie_op_shape_patchify (y, latent, channels, h, w)))
+    end (ctx, zie_cuda_patchify (stream_of (ctx), bf16 (y), y->stride, zie_tensor_f32 (latent), channels, h, w));
 }
 
 static void
 cuda_unpatchify (ZieOpCtx *ctx, ZieTensor *latent, const ZieTensor *x, int channels, int h, int w)
 {
-  zie_op_shape_patchify (x, latent, channels, h, w);
-  if (begin (ctx))
-    end (ctx, zie_cuda_unpatchify (stream_of (ctx), zie_tensor_f32 (latent), x->data, is_f32 (x), x->stride, channels, h, w),
-         "unpatchify");
+  if (begin (ctx, "unpatchify", zie_op_shape_patchify (x, latent, channels, h, w)))
+    end (ctx, zie_cuda_unpatchify (stream_of (ctx), zie_tensor_f32 (latent), x->data, is_f32 (x), x->stride, channels, h, w));
 }
 
 static void
 cuda_planes_to_pixels (ZieOpCtx *ctx, ZieTensor *y, const ZieTensor *x, float scale, float shift)
 {
-  zie_op_shape_planes (y, x);
-  if (begin (ctx))
-    end (ctx, zie_cuda_planes_to_pixels (stream_of (ctx), y->data, is_f32 (y), zie_tensor_f32 (x), y->rows, (int)y->cols, scale, shift),
-         "planes_to_pixels");
+  if (begin (ctx, "planes_to_pixels", zie_op_shape_planes (y, x)))
+    end (ctx, zie_cuda_planes_to_pixels (stream_of (ctx), y->data, is_f32 (y), zie_tensor_f32 (x), y->rows, (int)y->cols, scale, shift));
 }
 
 static void
 cuda_pixels_to_planes (ZieOpCtx *ctx, ZieTensor *y, const ZieTensor *x, float scale, float shift)
 {
-  zie_op_shape_planes (x, y);
-  if (begin (ctx))
-    end (ctx, zie_cuda_pixels_to_planes (stream_of (ctx), zie_tensor_f32 (y), x->data, is_f32 (x), x->rows, (int)x->cols, scale, shift),
-         "pixels_to_planes");
+  if (begin (ctx, "pixels_to_planes", zie_op_shape_planes (x, y)))
+    end (ctx, zie_cuda_pixels_to_planes (stream_of (ctx), zie_tensor_f32 (y), x->data, is_f32 (x), x->rows, (int)x->cols, scale, shift));
 }
 
 static void
@@ -468,19 +459,18 @@ cuda_group_norm (ZieOpCtx *ctx, ZieTensor *scale, ZieTensor *shift, const ZieTen
   ZieMark mark = zie_arena_mark (ctx->arena);
   void *scratch = zie_op_scratch (ctx, &shape);
 
-  if (begin (ctx))
+  if (begin (ctx, "group_norm", shape))
     end (ctx, zie_cuda_group_norm (stream_of (ctx), zie_tensor_f32 (scale), zie_tensor_f32 (shift), bf16 (x), x->rows, (int)x->cols,
-                                   vector (ctx, gamma), vector (ctx, beta), groups, eps, scratch), "group_norm");
+                                   vector (ctx, gamma), vector (ctx, beta), groups, eps, scratch));
   zie_arena_rewind (ctx->arena, mark);
 }
 
 static void
 cuda_affine (ZieOpCtx *ctx, ZieTensor *y, const ZieTensor *x, const ZieTensor *scale, const ZieTensor *shift)
 {
-  zie_op_shape_affine (y, x, scale, shift);
-  if (begin (ctx))
+  if (begin (ctx, "affine", zie_op_shape_affine (y, x, scale, shift)))
     end (ctx, zie_cuda_affine (stream_of (ctx), bf16 (y), bf16 (x), zie_tensor_f32 (scale), zie_tensor_f32 (shift), x->rows,
-                               (int)x->cols, FALSE), "affine");
+                               (int)x->cols, FALSE));
 }
 
 /* What the scratch depends on; the whole image's height is not in a shape, so its band's stands for it. */
@@ -508,8 +498,8 @@ cuda_conv2d (ZieOpCtx *ctx, ZieTensor *y, const ZieTensor *x, const ZieConv *con
                  .residual = args->residual ? args->residual->data : NULL, .row0 = args->row0, .rows = y->h,
                  .scratch = zie_op_scratch (ctx, &shape) };
 
-  if (c.weight != NULL && begin (ctx))
-    end (ctx, zie_cuda_conv (&self->card, stream_of (ctx), &c, self->conv), "a convolution");
+  if (c.weight != NULL && begin (ctx, args->upsample ? "conv2d up" : "conv2d", shape))
+    end (ctx, zie_cuda_conv (&self->card, stream_of (ctx), &c, self->conv));
   zie_arena_rewind (ctx->arena, mark);
 }
 

@@ -3,6 +3,8 @@
 
 #include <cuda_runtime_api.h>
 
+#include <zie/zie-device.h>
+
 #include "zie-backend.h"
 
 #include "cuda-cublaslt.h"
@@ -19,6 +21,7 @@
 #define CUDA_N_STAGES 4
 
 typedef struct _CudaWeights CudaWeights;
+typedef struct _CudaProfile CudaProfile;
 
 /* A device that was opened: ZieBackend.data. */
 typedef struct
@@ -43,6 +46,8 @@ typedef struct
   guint8 *bounce;                /* pinned, CUDA_STAGE_SIZE */
   cudaEvent_t bounced;
 
+  const char *op;                /* that is being launched: for messages */
+  CudaProfile *profile;          /* NULL: nothing is timed */
   CudaWeights *weights;
 } CudaBackend;
 
@@ -63,6 +68,14 @@ void cuda_weights_release (CudaWeights *self, const ZieWeightBlock *block);
 /* Device address of WEIGHT: bf16 [rows, cols], f32 [cols] for a vector, or packed for conv.  NULL, and the job fails,
  * where it was not placed. */
 void *cuda_weights_find (CudaWeights *self, const ZieWeight *weight);
+
+/* cuda-profile.c: the device's clock before and after each op.  Worker's thread, or between jobs. */
+CudaProfile *cuda_profile_new (void);
+void cuda_profile_free (CudaProfile *self);
+void cuda_profile_begin (CudaProfile *self, cudaStream_t stream, const char *op, const ZieOpShape *shape);
+void cuda_profile_end (CudaProfile *self, cudaStream_t stream);    /* the last one counts */
+/* Waits for STREAM; forgets what it returns. */
+guint cuda_profile_take (CudaProfile *self, cudaStream_t stream, ZieProfileRow *rows, guint max_rows);
 
 /* cuda-ops.c */
 void cuda_ops_init (ZieOps *ops);

@@ -29,6 +29,16 @@ ZIE_API guint zie_list_devices (ZieDevice *devices, guint max_devices);
 /* Why there is no CUDA device in that list, as a sentence; NULL when there is one.  Free with g_free().  Any thread. */
 ZIE_API char *zie_explain_missing_cuda (void);
 
+/* Time of one kind of op on a device, all of one shape together: M, N, K as in a matrix product (rows, outputs, inputs), or
+ * what corresponds. */
+typedef struct
+{
+  const char *op;                  /* "linear", "conv2d" …; static */
+  gint64 m, n, k;
+  guint count;
+  double seconds, flops, bytes;    /* of all of them */
+} ZieProfileRow;
+
 /* Memory of this machine and of this process, in bytes; 0 where the system does not say. */
 typedef struct
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-#include <zie/zie-types.h>
+#include <zie/zie-device.h>
 
 G_BEGIN_DECLS
 
@@ -17,6 +17,9 @@ typedef struct
 ZIE_API ZieEngine *zie_engine_new (const ZieEngineOptions *options, GError **error);
 ZIE_API ZieEngine *zie_engine_ref (ZieEngine *self);
 ZIE_API void zie_engine_unref (ZieEngine *self);        /* the last one cancels what runs and joins the worker */
+/* Times each op of the device from the next job on, or stops that; fills ROWS with what was timed so far, slowest first, and
+ * returns how many (0 where the device has no such clock).  Not while a job runs. */
+ZIE_API guint zie_engine_profile (ZieEngine *self, gboolean on, ZieProfileRow *rows, guint max_rows);
 ZIE_API void zie_engine_get_device (ZieEngine *self, ZieDevice *device);
 
 /* The queue that ZieEvents leave by; borrowed.  The consumer frees each event. */
