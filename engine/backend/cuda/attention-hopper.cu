@@ -14,12 +14,11 @@
  * output of keys j, and does the softmax of j + 1 while the latter runs.  The output has a tile of its own, so
  * that the next piece's Q, K and V come meanwhile.
  *
+ * The two take turns in starting products, so that one's softmax falls into the other's.
+ *
  * A piece of work (attention-pieces.cuh) is whole: 128 rows, 64 a warpgroup; or half: 64 rows for both, where one
  * takes the first half of every block of keys and the other the second, and the two are joined at the end.  Halves
- * fill the last, incomplete round of the SMs: 990 pieces on 132 SMs take 7.5 rounds, not 8.
- *
- * With CLUSTER = 2, two blocks work on neighbouring rows of the same head; each loads half of K and V, for both.
- * With TURNS the two warpgroups take turns in starting products, so that one's softmax falls into the other's. */
+ * fill the last, incomplete round of the SMs: 990 pieces on 132 SMs take 7.5 rounds, not 8. */
 
 enum { D = 128, HALF_D = 64, WG_ROWS = 64, WG_THREADS = 128, ROW = 128, Q_TILE = WG_ROWS * D * 2 };
 /* Named barriers; a warpgroup's own number is added to the latter two. */
@@ -66,56 +65,45 @@ struct Layout
   DEVICE uint32_t v_free (int s) const { return bars + 16 + 8 * (3 * STAGES + s); }
 };
 
-/* Half of a tile of keys, or all of it, to every block of the cluster. */
-template <int BN, int CLUSTER>
+/* A tile of ROWS rows of Q, K or V: two halves of a head, each a swizzled tile. */
+template <int ROWS>
 DEVICE void
-load_keys (uint32_t tile, const CUtensorMap *map, uint32_t bar, int rank, int head, int row)
+load_tile (uint32_t tile, const CUtensorMap *map, uint32_t bar, int head, int row)
 {
-  constexpr int ROWS = BN / CLUSTER;
-
 #pragma unroll
   for (int i = 0; i < 2; i++)
-    {
-      uint32_t dst = tile + i * BN * ROW + rank * ROWS * ROW;
-      if constexpr (CLUSTER == 1)
-        tma_load (dst, map, bar, i * HALF_D, head, row);
-      else
-        tma_load_multicast (dst, map, bar, (uint16_t)((1 << CLUSTER) - 1), i * HALF_D, head, row + rank * ROWS);
-    }
+    tma_load (tile + i * ROWS * ROW, map, bar, i * HALF_D, head, row);
 }
 
 /* One thread: keeps Q coming. */
 template <int BN, int STAGES>
 DEVICE void
-produce_rows (const Layout<BN, STAGES> &l, const CUtensorMap *map_q, const HopperArgs &a, int cluster, int rank)
+produce_rows (const Layout<BN, STAGES> &l, const CUtensorMap *map_q, const HopperArgs &a)
 {
   AttentionPiece piece;
 
-  for (int index = 0; attention_piece (&piece, a.pieces, cluster, index); index++)
+  for (int index = 0; attention_piece (&piece, a.pieces, (int)blockIdx.x, index); index++)
     {
-      int n_tiles = piece.is_half ? 1 : 2, row = piece.row0 + rank * n_tiles * WG_ROWS;
+      const int n_tiles = piece.is_half ? 1 : 2;
 
       mbarrier_wait (l.q_free (), (index & 1) ^ 1);
       mbarrier_expect (l.q_full (), n_tiles * Q_TILE);
       for (int w = 0; w < n_tiles; w++)
-        for (int i = 0; i < 2; i++)
-          tma_load (l.q + w * Q_TILE + i * WG_ROWS * ROW, map_q, l.q_full (), i * HALF_D, piece.head,
-                    row + w * WG_ROWS);
+        load_tile<WG_ROWS> (l.q + w * Q_TILE, map_q, l.q_full (), piece.head, piece.row0 + w * WG_ROWS);
     }
 }
 
 /* One thread: keeps K and V coming. */
-template <int BN, int STAGES, int CLUSTER>
+template <int BN, int STAGES>
 DEVICE void
-produce_keys (const Layout<BN, STAGES> &l, const CUtensorMap *map_k, const CUtensorMap *map_v, const HopperArgs &a,
-              int cluster, int rank)
+produce_keys (const Layout<BN, STAGES> &l, const CUtensorMap *map_k, const CUtensorMap *map_v, const HopperArgs &a)
 {
   constexpr int TILE = Layout<BN, STAGES>::TILE;
   const int n_blocks = (a.n + BN - 1) / BN;
   int stage = 0, parity = 0;
   AttentionPiece piece;
 
-  for (int index = 0; attention_piece (&piece, a.pieces, cluster, index); index++)
+  for (int index = 0; attention_piece (&piece, a.pieces, (int)blockIdx.x, index); index++)
     {
       const int head = piece.head / a.group;
 
@@ -123,10 +111,10 @@ produce_keys (const Layout<BN, STAGES> &l, const CUtensorMap *map_k, const CUten
         {
           mbarrier_wait (l.k_free (stage), parity ^ 1);
           mbarrier_expect (l.k_full (stage), TILE);
-          load_keys<BN, CLUSTER> (l.k + stage * TILE, map_k, l.k_full (stage), rank, head, j * BN);
+          load_tile<BN> (l.k + stage * TILE, map_k, l.k_full (stage), head, j * BN);
           mbarrier_wait (l.v_free (stage), parity ^ 1);
           mbarrier_expect (l.v_full (stage), TILE);
-          load_keys<BN, CLUSTER> (l.v + stage * TILE, map_v, l.v_full (stage), rank, head, j * BN);
+          load_tile<BN> (l.v + stage * TILE, map_v, l.v_full (stage), head, j * BN);
           if (++stage == STAGES)
             stage = 0, parity ^= 1;
         }
@@ -271,22 +259,16 @@ struct Place
   }
 };
 
-/* Stage's barrier BAR: this warpgroup has read it, whichever block of the cluster filled it. */
-template <int CLUSTER>
+/* This warpgroup has read what the barrier BAR guards. */
 DEVICE void
 release (uint32_t bar, int thread)
 {
-  if (CLUSTER == 1)
-    {
-      if (thread == 0)
-        mbarrier_arrive (bar);
-    }
-  else if (thread < CLUSTER)
-    mbarrier_arrive_cluster (bar, thread);
+  if (thread == 0)
+    mbarrier_arrive (bar);
 }
 
 /* Output, tops and sums of the 64 rows at Q over keys key0 ... key0 + N - 1 of every block of BN. */
-template <int N, int BN, int STAGES, int CLUSTER, bool TURNS>
+template <int N, int BN, int STAGES>
 DEVICE void
 walk_keys (State &state, const Layout<BN, STAGES> &l, Place<STAGES> at, uint32_t q, int key0, const HopperArgs &a,
            int n_blocks, int wg, int thread)
@@ -336,9 +318,9 @@ walk_keys (State &state, const Layout<BN, STAGES> &l, Place<STAGES> at, uint32_t
   start_scores (at.stage);
   wgmma_wait<0> ();
   wgmma_fence_registers (s);
-  release<CLUSTER> (l.k_free (at.stage), thread);
+  release (l.k_free (at.stage), thread);
   if (n_blocks == 1)
-    release<1> (l.q_free (), thread);
+    release (l.q_free (), thread);
   mask_end (0);
   softmax<N> (s, state, factor, a.scale);
   pack ();
@@ -349,23 +331,21 @@ walk_keys (State &state, const Layout<BN, STAGES> &l, Place<STAGES> at, uint32_t
 
       at.advance (1);
       mbarrier_wait (l.k_full (at.stage), at.parity);
-      if (TURNS)
-        named_barrier (TURN_BARRIER + wg, 2 * WG_THREADS);
+      named_barrier (TURN_BARRIER + wg, 2 * WG_THREADS);
       start_scores (at.stage);
       mbarrier_wait (l.v_full (before.stage), before.parity);
       start_output (before.stage);
-      if (TURNS)
-        named_barrier_arrive (TURN_BARRIER + 1 - wg, 2 * WG_THREADS);
+      named_barrier_arrive (TURN_BARRIER + 1 - wg, 2 * WG_THREADS);
       wgmma_wait<1> ();
       wgmma_fence_registers (s);
-      release<CLUSTER> (l.k_free (at.stage), thread);
+      release (l.k_free (at.stage), thread);
       if (j + 1 == n_blocks)
-        release<1> (l.q_free (), thread);
+        release (l.q_free (), thread);
       mask_end (j);
       bool is_raised = softmax<N> (s, state, factor, a.scale);
       wgmma_wait<0> ();
       wgmma_fence_registers (state.o);
-      release<CLUSTER> (l.v_free (before.stage), thread);
+      release (l.v_free (before.stage), thread);
       if (is_raised)
         rescale (state, factor);
       pack ();
@@ -374,37 +354,37 @@ walk_keys (State &state, const Layout<BN, STAGES> &l, Place<STAGES> at, uint32_t
   start_output (at.stage);
   wgmma_wait<0> ();
   wgmma_fence_registers (state.o);
-  release<CLUSTER> (l.v_free (at.stage), thread);
+  release (l.v_free (at.stage), thread);
 }
 
 /* One of the two computing warpgroups. */
-template <int BN, int STAGES, int CLUSTER, bool TURNS>
+template <int BN, int STAGES>
 DEVICE void
-consume (const Layout<BN, STAGES> &l, const CUtensorMap *map_o, const HopperArgs &a, int cluster, int rank)
+consume (const Layout<BN, STAGES> &l, const CUtensorMap *map_o, const HopperArgs &a)
 {
   const int wg = threadIdx.x / WG_THREADS - 1, thread = threadIdx.x % WG_THREADS, n_blocks = (a.n + BN - 1) / BN;
   Place<STAGES> first = { 0, 0 };
   AttentionPiece piece;
 
   /* The first turn is the first warpgroup's. */
-  if (TURNS && wg == 1)
+  if (wg == 1)
     named_barrier_arrive (TURN_BARRIER, 2 * WG_THREADS);
 
-  for (int index = 0; attention_piece (&piece, a.pieces, cluster, index); index++)
+  for (int index = 0; attention_piece (&piece, a.pieces, (int)blockIdx.x, index); index++)
     {
       State state;
 
       mbarrier_wait (l.q_full (), index & 1);
       if (piece.is_half)
         {
-          walk_keys<BN / 2, BN, STAGES, CLUSTER, TURNS> (state, l, first, l.q, wg * (BN / 2), a, n_blocks, wg, thread);
+          walk_keys<BN / 2, BN, STAGES> (state, l, first, l.q, wg * (BN / 2), a, n_blocks, wg, thread);
           join_halves (state, l, wg, thread);
         }
       else
-        walk_keys<BN, BN, STAGES, CLUSTER, TURNS> (state, l, first, l.q + wg * Q_TILE, 0, a, n_blocks, wg, thread);
+        walk_keys<BN, BN, STAGES> (state, l, first, l.q + wg * Q_TILE, 0, a, n_blocks, wg, thread);
       if (!piece.is_half || wg == 0)
         store_rows (state, l.o + wg * Q_TILE, map_o, wg, thread, piece.head,
-                    piece.row0 + (piece.is_half ? rank : 2 * rank + wg) * WG_ROWS);
+                    piece.row0 + wg * WG_ROWS);
       first.advance (n_blocks);
     }
   /* Shared memory stays until it has been read. */
@@ -412,7 +392,7 @@ consume (const Layout<BN, STAGES> &l, const CUtensorMap *map_o, const HopperArgs
     tma_store_wait_read<0> ();
 }
 
-template <int BN, int STAGES, int CLUSTER, bool TURNS>
+template <int BN, int STAGES>
 static __global__ void __launch_bounds__ (3 * WG_THREADS, 1)
     attention_hopper_kernel (const __grid_constant__ CUtensorMap map_q, const __grid_constant__ CUtensorMap map_k,
                              const __grid_constant__ CUtensorMap map_v, const __grid_constant__ CUtensorMap map_o,
@@ -421,7 +401,6 @@ static __global__ void __launch_bounds__ (3 * WG_THREADS, 1)
 #if HOPPER_CODE
   DYNAMIC_SHARED (smem);
   const Layout<BN, STAGES> l (smem);
-  const int rank = CLUSTER == 1 ? 0 : (int)cluster_rank (), cluster = (int)blockIdx.x / CLUSTER;
 
   if (threadIdx.x == 0)
     {
@@ -431,36 +410,30 @@ static __global__ void __launch_bounds__ (3 * WG_THREADS, 1)
         {
           mbarrier_init (l.k_full (s), 1);
           mbarrier_init (l.v_full (s), 1);
-          mbarrier_init (l.k_free (s), 2 * CLUSTER);
-          mbarrier_init (l.v_free (s), 2 * CLUSTER);
+          mbarrier_init (l.k_free (s), 2);
+          mbarrier_init (l.v_free (s), 2);
         }
       mbarrier_init_fence ();
       tma_prefetch_map (&map_q);
       tma_prefetch_map (&map_k);
       tma_prefetch_map (&map_v);
     }
-  if (CLUSTER == 1)
-    block_barrier ();
-  else
-    cluster_barrier ();
+  block_barrier ();
 
   if (threadIdx.x < WG_THREADS)
     {
       warpgroup_registers_down<40> ();
       if (threadIdx.x == 0)
-        produce_keys<BN, STAGES, CLUSTER> (l, &map_k, &map_v, a, cluster, rank);
+        produce_keys (l, &map_k, &map_v, a);
       else if (threadIdx.x == 32)
-        produce_rows (l, &map_q, a, cluster, rank);
+        produce_rows (l, &map_q, a);
       __syncwarp ();
     }
   else
     {
       warpgroup_registers_up<232> ();
-      consume<BN, STAGES, CLUSTER, TURNS> (l, &map_o, a, cluster, rank);
+      consume (l, &map_o, a);
     }
-  /* Nobody leaves while the other block may still write to its shared memory. */
-  if (CLUSTER > 1)
-    cluster_barrier ();
 #else
   hopper_trap ();
 #endif
@@ -468,18 +441,16 @@ static __global__ void __launch_bounds__ (3 * WG_THREADS, 1)
 
 /* --- on the host --- */
 
-/* CLUSTER blocks of neighbouring rows; is_resident: one block an SM for the whole launch, else a block a piece. */
-template <int BN, int STAGES, int CLUSTER, bool TURNS>
+template <int BN, int STAGES>
 static int
-run (const CudaCard *card, CudaStream stream, const CudaAttention *a, bool is_resident)
+run (const CudaCard *card, CudaStream stream, const CudaAttention *a)
 {
   constexpr size_t SMEM = hopper_smem<BN, STAGES> ();
-  void (*const kernel) (CUtensorMap, CUtensorMap, CUtensorMap, CUtensorMap, HopperArgs) =
-      attention_hopper_kernel<BN, STAGES, CLUSTER, TURNS>;
+  void (*const kernel) (CUtensorMap, CUtensorMap, CUtensorMap, CUtensorMap, HopperArgs) = attention_hopper_kernel<BN, STAGES>;
   HopperArgs args = {};
   CUtensorMap maps[4];
 
-  args.pieces = attention_pieces (a->heads, (int)a->m, CLUSTER * 2 * WG_ROWS, is_resident ? card->n_sms / CLUSTER : 0);
+  args.pieces = attention_pieces (a->heads, (int)a->m, 2 * WG_ROWS, card->n_sms);
   args.group = a->heads / a->kv_heads;
   args.n = (int)a->n;
   args.scale = a->scale * 1.4426950408889634f;
@@ -491,8 +462,8 @@ run (const CudaCard *card, CudaStream stream, const CudaAttention *a, bool is_re
     int heads, box;
   } tensors[4] = {
     { a->q, a->ldq, a->m, a->heads, WG_ROWS },
-    { a->k, a->ldk, a->n, a->kv_heads, BN / CLUSTER },
-    { a->v, a->ldv, a->n, a->kv_heads, BN / CLUSTER },
+    { a->k, a->ldk, a->n, a->kv_heads, BN },
+    { a->v, a->ldv, a->n, a->kv_heads, BN },
     { a->o, a->ldo, a->m, a->heads, WG_ROWS },
   };
   for (int i = 0; i < 4; i++)
@@ -505,48 +476,14 @@ run (const CudaCard *card, CudaStream stream, const CudaAttention *a, bool is_re
         return error;
     }
 
-  cudaError_t error =
-      cudaFuncSetAttribute ((const void *)kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, (int)SMEM);
-  if (error != cudaSuccess)
-    return (int)error;
-  cudaLaunchConfig_t config = {};
-  cudaLaunchAttribute attribute = {};
-  config.gridDim = dim3 ((unsigned)(args.pieces.n_workers * CLUSTER));
-  config.blockDim = dim3 (3 * WG_THREADS);
-  config.dynamicSmemBytes = SMEM;
-  config.stream = (cudaStream_t)stream;
-  attribute.id = cudaLaunchAttributeClusterDimension;
-  attribute.val.clusterDim.x = CLUSTER;
-  attribute.val.clusterDim.y = attribute.val.clusterDim.z = 1;
-  config.attrs = &attribute;
-  config.numAttrs = CLUSTER > 1;
-  error = cudaLaunchKernelEx (&config, kernel, maps[0], maps[1], maps[2], maps[3], args);
-  return (int)(error != cudaSuccess ? error : cudaGetLastError ());
+  return launch_kernel (kernel, dim3 ((unsigned)args.pieces.n_workers), 3 * WG_THREADS, SMEM, stream, maps[0], maps[1], maps[2],
+                        maps[3], args);
 }
 
-/* What a name of zie_cuda_attention_hopper_variants[] stands for. */
-static const struct
-{
-  int (*run) (const CudaCard *card, CudaStream stream, const CudaAttention *a, bool is_resident);
-  bool is_resident;
-} variants[] = {
-  { run<128, 2, 1, false>, true },
-  { run<128, 2, 1, true>, true },
-  { run<128, 2, 2, false>, true },
-  { run<128, 2, 2, true>, true },
-  { run<160, 2, 1, false>, true },
-  { run<160, 2, 1, true>, true },
-  { run<160, 2, 2, false>, true },
-  { run<160, 2, 2, true>, true },
-  { run<128, 2, 1, false>, false },
-  { run<128, 2, 1, true>, false },
-};
+/* What the names stand for; "hopper" is the first (SPEED.md: the ways that lost). */
+static int (*const variants[]) (const CudaCard *card, CudaStream stream, const CudaAttention *a) = { run<160, 2>, run<128, 2> };
 
-const char *const zie_cuda_attention_hopper_variants[] = {
-  "hopper-128", "hopper-128-turns", "hopper-128-cluster", "hopper-128-cluster-turns",
-  "hopper-160", "hopper-160-turns", "hopper-160-cluster", "hopper-160-cluster-turns",
-  "hopper-128-pieces", "hopper-128-turns-pieces", NULL,
-};
+const char *const zie_cuda_attention_hopper_variants[] = { "hopper-160-turns", "hopper-128-turns", NULL };
 
 extern "C" int
 zie_cuda_hopper_is_built (void)
@@ -558,7 +495,7 @@ zie_cuda_hopper_is_built (void)
   if (cudaGetDevice (&device) != cudaSuccess
       || cudaDeviceGetAttribute (&major, cudaDevAttrComputeCapabilityMajor, device) != cudaSuccess
       || cudaDeviceGetAttribute (&minor, cudaDevAttrComputeCapabilityMinor, device) != cudaSuccess
-      || cudaFuncGetAttributes (&attributes, (const void *)attention_hopper_kernel<128, 2, 1, false>) != cudaSuccess)
+      || cudaFuncGetAttributes (&attributes, (const void *)attention_hopper_kernel<160, 2>) != cudaSuccess)
     {
       cudaGetLastError ();     /* not the next launch's */
       return 0;
@@ -583,10 +520,8 @@ zie_cuda_attention_hopper_serves (const CudaCard *card, const CudaAttention *a)
 extern "C" int
 zie_cuda_attention_hopper (const CudaCard *card, CudaStream stream, const CudaAttention *a, const char *name)
 {
-  if (!strcmp (name, "hopper"))
-    name = "hopper-128-turns";
   for (int i = 0; zie_cuda_attention_hopper_variants[i]; i++)
-    if (!strcmp (name, zie_cuda_attention_hopper_variants[i]))
-      return variants[i].run (card, stream, a, variants[i].is_resident);
+    if (!strcmp (name, "hopper") || !strcmp (name, zie_cuda_attention_hopper_variants[i]))
+      return variants[i] (card, stream, a);
   return (int)cudaErrorInvalidValue;
 }

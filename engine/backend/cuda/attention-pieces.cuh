@@ -3,9 +3,9 @@
 
 #include "cuda-intrinsics.h"
 
-/* Who computes which rows, where workers (an SM's block, or a cluster of them) stay for the whole launch.  A piece
- * is whole: ROWS rows of a head, or half: ROWS / 2, which take a worker half of the time.  A head has whole ones
- * and, where at most half of the last one's rows are left, a half one. */
+/* Who computes which rows, where workers (an SM's block) stay for the whole launch.  A piece is whole: ROWS rows of
+ * a head, or half: ROWS / 2, which take a worker half of the time.  A head has whole ones and, where at most half of
+ * the last one's rows are left, a half one. */
 
 typedef struct
 {
@@ -18,17 +18,14 @@ typedef struct
   int head, row0, is_half;
 } AttentionPiece;
 
-/* N_WORKERS 0: one for each piece. */
+/* For at most N_WORKERS. */
 static inline AttentionPieces
 attention_pieces (int heads, int m, int rows, int n_workers)
 {
   const int rest = m % rows;
   AttentionPieces p = { n_workers, rows, heads, m / rows + (rest > rows / 2), rest > 0 && rest <= rows / 2 };
 
-  if (!n_workers)
-    p.n_workers = heads * (p.n_whole + p.n_half);
-  else
-    p.n_workers = min (n_workers, heads * (2 * p.n_whole + p.n_half));
+  p.n_workers = min (n_workers, heads * (2 * p.n_whole + p.n_half));
   return p;
 }
 

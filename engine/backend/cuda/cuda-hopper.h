@@ -153,13 +153,6 @@ tma_load_multicast (uint32_t dst, const CUtensorMap *map, uint32_t bar, uint16_t
                 " [%0], [%1, {%4, %5}], [%2], %3;" ::"r"(dst), "l"(map), "r"(bar), "h"(ctas), "r"(x), "r"(y) : "memory");
 }
 
-DEVICE void
-tma_load_multicast (uint32_t dst, const CUtensorMap *map, uint32_t bar, uint16_t ctas, int x, int y, int z)
-{
-  asm volatile ("cp.async.bulk.tensor.3d.shared::cluster.global.tile.mbarrier::complete_tx::bytes.multicast::cluster"
-                " [%0], [%1, {%4, %5, %6}], [%2], %3;" ::"r"(dst), "l"(map), "r"(bar), "h"(ctas), "r"(x), "r"(y), "r"(z) : "memory");
-}
-
 /* From shared to global memory; what lies outside of the map is left alone.  After fence_async() by the writers and a
  * barrier among them; the source may change after tma_store_wait_read(). */
 DEVICE void

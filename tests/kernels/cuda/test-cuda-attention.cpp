@@ -154,7 +154,7 @@ test_refusals (void)
 static void
 test_pieces (void)
 {
-  static const int heads[] = { 1, 3, 30, 300 }, workers[] = { 0, 1, 7, 66, 132 }, sizes[] = { 128, 256 };
+  static const int heads[] = { 1, 3, 30, 300 }, workers[] = { 1, 7, 66, 132 }, sizes[] = { 128, 256 };
   static const int rows[] = { 1, 63, 64, 65, 128, 129, 200, 256, 257, 1088, 2368, 4160, 9280 };
 
   for (int h : heads)
@@ -179,7 +179,7 @@ test_pieces (void)
                     halves += piece.is_half ? 1 : 2;
                   }
                 g_assert_cmpint (halves, <=,
-                                 w ? (n_halves + p.n_workers - 1) / p.n_workers + (p.n_half && p.n_whole) : 2);
+                                 (n_halves + p.n_workers - 1) / p.n_workers + (p.n_half && p.n_whole));
               }
             for (int i = 0; i < h; i++)
               for (int r = 0; r < m; r++)
