@@ -68,9 +68,13 @@ zie_dit_config_from_file (ZieDitConfig *config, const ZieWeightFile *file, GErro
   if (prefix == NULL)
     return unsupported (file, error, "holds no transformer of the Z-Image kind");
   for (guint i = 0; i < zie_weight_file_get_n (file); i++)
-    if (g_str_has_prefix (zie_weight_file_get (file, i)->name + (g_str_has_prefix (zie_weight_file_get (file, i)->name, prefix) ? strlen (prefix) : 0),
-                          "siglip_"))
-      return unsupported (file, error, "is an Omni or Edit model (it has siglip tensors), and this program runs the text-to-image one only");
+    {
+      const char *name = zie_weight_file_get (file, i)->name;
+      const char *bare = g_str_has_prefix (name, prefix) ? name + strlen (prefix) : name;
+
+      if (g_str_has_prefix (bare, "siglip_"))
+        return unsupported (file, error, "is an Omni or Edit model (it has siglip tensors), and this program runs the text-to-image one only");
+    }
 
   if (!get_matrix (file, prefix, "all_x_embedder.2-1.weight", "x_embedder.weight", &dim, &patch)
       || !get_matrix (file, prefix, "cap_embedder.0.weight", NULL, &one, &cap)
