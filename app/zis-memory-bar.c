@@ -377,6 +377,8 @@ zis_memory_bar_init (ZisMemoryBar *self)
 {
   self->monitor = zis_memory_monitor_new ();
   gtk_widget_init_template (GTK_WIDGET (self));
+  /* GTK 4.8 centres what is in a menu button. */
+  gtk_widget_set_halign (gtk_widget_get_parent (gtk_menu_button_get_child (self->button)), GTK_ALIGN_FILL);
   gtk_drawing_area_set_draw_func (self->area, draw_gauge, self, NULL);
 }
 

@@ -3,12 +3,22 @@
 
 #include "zis-window-private.h"
 
+static void
+mark_target (ZisWindow *self, gboolean is_target)
+{
+  if (is_target)
+    gtk_widget_add_css_class (GTK_WIDGET (self->stage_slot), "drop-target");
+  else
+    gtk_widget_remove_css_class (GTK_WIDGET (self->stage_slot), "drop-target");
+}
+
 /* A dropped picture is shown and its recipe offered. */
 static gboolean
 on_drop (GtkDropTarget *target, const GValue *value, double x, double y, gpointer user_data)
 {
   GSList *files = g_value_get_boxed (value);
 
+  mark_target (user_data, FALSE);      /* "leave" does not come after a drop */
   if (!files)
     return FALSE;
 
@@ -19,14 +29,14 @@ on_drop (GtkDropTarget *target, const GValue *value, double x, double y, gpointe
 static GdkDragAction
 on_enter (GtkDropTarget *target, double x, double y, gpointer user_data)
 {
-  gtk_widget_add_css_class (GTK_WIDGET (ZIS_WINDOW (user_data)->stage_slot), "drop-target");
+  mark_target (user_data, TRUE);
   return GDK_ACTION_COPY;
 }
 
 static void
 on_leave (GtkDropTarget *target, gpointer user_data)
 {
-  gtk_widget_remove_css_class (GTK_WIDGET (ZIS_WINDOW (user_data)->stage_slot), "drop-target");
+  mark_target (user_data, FALSE);
 }
 
 /* The picture on the canvas leaves as its file.  Enlarged, a drag moves it about instead. */

@@ -123,6 +123,13 @@ def place(a):
 def mouse(a, button=1):
     """moves the pointer over the widget and clicks it there, as a person does"""
     x, y = place(a); _x('mousemove', '--sync', str(x), str(y), 'click', str(button)); time.sleep(.25)
+def drag(a, b):
+    """drags from the middle of one widget to the middle of another, in steps that a drag needs to be noticed"""
+    (x0, y0), (x1, y1) = place(a), place(b)
+    _x('mousemove', '--sync', str(x0), str(y0), 'mousedown', '1'); time.sleep(.2)
+    for i in range(1, 11):
+        _x('mousemove', '--sync', str(x0 + (x1 - x0) * i // 10), str(y0 + (y1 - y0) * i // 10)); time.sleep(.05)
+    time.sleep(.3); _x('mouseup', '1'); time.sleep(.3)
 focus = mouse   # GTK 4.8 answers Component.grabFocus with an error, so the keyboard focus is put there by a click
 def click(a):
     """activates a button, row or menu item through its accessible action"""
