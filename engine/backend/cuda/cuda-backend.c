@@ -9,8 +9,11 @@
 
 /* The oldest cards with bf16 matrix units. */
 #define MIN_CC 80
-/* What a context, this module's code and cuBLASLt's take of the device: seen 480 to 620 MiB. */
+/* What a context, this module's code and cuBLASLt's take of the device, until it has been seen here: 480 to 620 MiB. */
 #define CONTEXT_SIZE ((guint64)640 << 20)
+/* Kernels come to the device when they are first used. */
+#define LAZY_SIZE ((guint64)96 << 20)
+#define MAX_CARDS 16
 /* Of the matrix units' peak, what large products sustain on a card that is warm. */
 #define SUSTAINED 0.68
 
@@ -40,6 +43,20 @@ cuda_set_error (GError **error, cudaError_t code, const char *what)
   else
     g_set_error (error, ZIE_ERROR, ZIE_ERROR_DEVICE_LOST,
                  "the card stopped: %s: %s; try again, or compute on the CPU", what, cudaGetErrorString (code));
+}
+
+/* Seen when a card was opened; 0: not yet. */
+static _Atomic guint64 base_sizes[MAX_CARDS];
+
+static guint64
+get_free (int index)
+{
+  char pci_id[32] = "";
+  CudaNvmlFacts facts;
+
+  if (cudaDeviceGetPCIBusId (pci_id, sizeof pci_id, index) != cudaSuccess || !cuda_nvml_query (pci_id, &facts))
+    return 0;
+  return facts.free;
 }
 
 static int
@@ -77,7 +94,8 @@ describe_card (int index, ZieDevice *device, const struct cudaDeviceProp *proper
   cuda_nvml_query (pci_id, &facts);
   cudaRuntimeGetVersion (&runtime);
 
-  *device = (ZieDevice) { .kind = ZIE_BACKEND_CUDA, .index = index, .caps = (guint32)cc, .n_threads = 1, .memory_base = CONTEXT_SIZE };
+  *device = (ZieDevice) { .kind = ZIE_BACKEND_CUDA, .index = index, .caps = (guint32)cc, .n_threads = 1,
+                          .memory_base = index < MAX_CARDS && base_sizes[index] > 0 ? base_sizes[index] : CONTEXT_SIZE };
   g_strlcpy (device->name, properties->name, sizeof device->name);
   g_snprintf (device->detail, sizeof device->detail, "compute capability %d.%d, %d multiprocessors; driver %s, CUDA runtime %d.%d",
               properties->major, properties->minor, properties->multiProcessorCount, facts.driver[0] ? facts.driver : "unknown",
@@ -160,7 +178,7 @@ fill_card (CudaCard *card, int index)
   if (cudaGetDriverEntryPointByVersion ("cuTensorMapEncodeTiled", &card->encode_tiled, 12000, cudaEnableDefault, &found) != cudaSuccess
       || found != cudaDriverEntryPointSuccess)
     card->encode_tiled = NULL;
-  card->allow_hopper = card->cc == 90 && card->encode_tiled != NULL;
+  card->allow_hopper = card->cc == 90 && card->encode_tiled != NULL && zie_cuda_hopper_is_built ();
 }
 
 static void
@@ -207,19 +225,6 @@ create (CudaBackend *self)
   return cudaSuccess;
 }
 
-/* The position in cuda_list() is the device's index among all cards only where none is too old. */
-static int
-card_of (int index)
-{
-  ZieDevice devices[16];
-  guint n = cuda_list (devices, G_N_ELEMENTS (devices));
-
-  for (guint i = 0; i < n; i++)
-    if (devices[i].index == index)
-      return index;
-  return (guint)index < n ? devices[index].index : index;
-}
-
 static gboolean
 cuda_open (ZieBackend *backend, int device_index, GError **error)
 {
@@ -227,16 +232,17 @@ cuda_open (ZieBackend *backend, int device_index, GError **error)
   g_autoptr(GError) local = NULL;
   const char *gemm = g_getenv ("ZIE_CUDA_GEMM");
   struct cudaDeviceProp properties;
+  guint64 before, after;
   cudaError_t code;
 
   backend->data = self;
   g_mutex_init (&self->lock);
-  self->index = card_of (device_index);
+  self->index = device_index;
+  before = get_free (self->index);
   if ((code = cudaSetDevice (self->index)) != cudaSuccess || (code = cudaGetDeviceProperties (&properties, self->index)) != cudaSuccess)
     goto fail;
 
   fill_card (&self->card, self->index);
-  self->attention = choice_from_environment ("ZIE_CUDA_ATTENTION");
   self->conv = choice_from_environment ("ZIE_CUDA_CONV");
   self->gemm = choice_from_environment ("ZIE_CUDA_GEMM");
   self->workspace_size = zie_cublaslt_workspace_size (self->card.cc);
@@ -249,6 +255,9 @@ cuda_open (ZieBackend *backend, int device_index, GError **error)
     g_debug ("cublaslt: %s; own products are used", local->message);
   self->weights = cuda_weights_new (self, backend->threads);
   backend->failed = &self->failed;
+  after = get_free (self->index);
+  if (before > after && self->index < MAX_CARDS)
+    base_sizes[self->index] = before - after + LAZY_SIZE;
   g_debug ("open device=%d name=\"%s\" cc=%d sms=%d cublaslt=%s", self->index, properties.name, self->card.cc, self->card.n_sms,
            self->cublaslt ? "yes" : "no");
   return TRUE;

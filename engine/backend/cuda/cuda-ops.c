@@ -371,7 +371,7 @@ cuda_attention (ZieOpCtx *ctx, ZieTensor *o, const ZieTensor *q, const ZieTensor
   if (begin (ctx, "attention", shape))
     {
       if (a.d <= WIDE_HEAD)
-        end (ctx, zie_cuda_attention (&self->card, stream_of (ctx), &a, self->attention));
+        end (ctx, zie_cuda_attention (&self->card, stream_of (ctx), &a, CUDA_KERNEL_AUTO));
       else
         {
           g_assert (heads == 1 && !causal);

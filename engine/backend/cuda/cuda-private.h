@@ -36,7 +36,7 @@ typedef struct
   cudaError_t failure_code;
 
   ZieCublasLt *cublaslt;         /* NULL: own products only */
-  CudaKernelChoice attention, gemm, conv;      /* asked for by the environment */
+  CudaKernelChoice gemm, conv;   /* asked for by the environment; attention.cu asks it by itself, for its variants' names */
   gboolean use_cublaslt;
   guint8 *workspace;             /* of cuBLASLt, device */
   gsize workspace_size;
