@@ -83,7 +83,11 @@ open_one (const ZieBackendFuncs *funcs, int device_index, ZieThreads *threads, G
   guint n_devices = funcs->list (devices, G_N_ELEMENTS (devices));
   ZieBackend *self;
 
-  if (device_index < 0 || (guint)device_index >= n_devices)
+  gboolean is_there = FALSE;
+
+  for (guint i = 0; i < n_devices; i++)
+    is_there |= devices[i].index == device_index;
+  if (!is_there)
     {
       g_set_error (error, ZIE_ERROR, ZIE_ERROR_BACKEND_UNAVAILABLE,
                    "there is no device %d of backend %s: it has %u here, counted from 0", device_index,

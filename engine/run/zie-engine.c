@@ -408,7 +408,7 @@ zie_engine_get_device (ZieEngine *self, ZieDevice *device)
     device->memory_free = use.ram_available;
   else
     find_device (device, self->device.kind, self->device.index);
-  device->memory_base = 0;                       /* it is open: what that takes is not free any more */
+  device->memory_free += device->memory_base;    /* it is open: what that takes is not free any more, but ours */
   device->n_threads = self->device.n_threads;
   if (self->backend->funcs->get_held != NULL)
     device->memory_free += self->backend->funcs->get_held (self->backend);

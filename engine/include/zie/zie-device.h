@@ -19,7 +19,7 @@ struct _ZieDevice
   double flops_f32, flops_bf16;    /* sustained estimate for large products, operations a second; 0 = cannot */
   double bytes_per_second;         /* memory bandwidth estimate */
   double link_bytes_per_second;    /* from host memory to a device of its own; 0: it computes in host memory */
-  guint64 memory_base;             /* what opening it will take of its memory (context, libraries); 0 once it is open */
+  guint64 memory_base;             /* what a process takes of its memory by opening it (context, libraries) */
 };
 
 /* Fills DEVICES with at most MAX_DEVICES and returns how many there are.  The best comes first; the reference
