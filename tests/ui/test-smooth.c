@@ -18,6 +18,7 @@
 #define PING_US 4000
 #define LIMIT_P95_MS 50.0
 #define N_CANCELS 100
+#define N_PREVIEWS 8
 
 typedef struct
 {
@@ -31,7 +32,7 @@ typedef struct
   int is_answered;           /* atomic */
   gint64 asked_at;
   guint n_previews, n_pictures;
-  ZieImage *previews[8];
+  ZieImage *previews[N_PREVIEWS];
   gint64 cancelled_at;
   guint previews_timer;
   int n_memory;              /* pictures of the memory run; 0 = none */
@@ -98,7 +99,7 @@ ping_thread (gpointer data)
 static void
 make_previews (Run *run)
 {
-  for (int i = 0; i < 8; i++)
+  for (int i = 0; i < N_PREVIEWS; i++)
     {
       guint8 *pixels = g_malloc (1024 * 1024 * 3);
 
@@ -116,7 +117,7 @@ push_preview (gpointer data)
   ZisJob *job = zis_queue_get_running (zis_session_get_queue (run->window->session));
 
   event.image_index = job ? zis_job_get_image_index (job) : 0;
-  event.preview.image = run->previews[run->n_previews++ % 8];
+  event.preview.image = run->previews[run->n_previews++ % N_PREVIEWS];
   zis_session_handle_event (run->window->session, &event);
 
   return G_SOURCE_CONTINUE;
@@ -297,6 +298,10 @@ main (int argc, char *argv[])
         run.exit_status = EXIT_FAILURE;
     }
   g_object_unref (run.application);
+  for (int i = 0; i < N_PREVIEWS; i++)
+    zie_image_unref (run.previews[i]);
+  g_array_unref (run.latencies);
+  g_clear_pointer (&run.cancels, g_array_unref);
 
   return run.exit_status;
 }
