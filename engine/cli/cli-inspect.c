@@ -45,6 +45,11 @@ command_of (const ZieRequest *request)
     g_string_append_printf (command, " --noise %s", zie_noise_name (request->noise));
   if (request->compute != usual.compute)
     g_string_append_printf (command, " --dtype %s", zie_compute_name (request->compute));
+  for (guint i = 0; i < request->n_loras; i++)
+    {
+      g_autofree char *lora = g_strdup_printf ("%s:%g", request->loras[i].file, request->loras[i].strength), *quoted = g_shell_quote (lora);
+      g_string_append_printf (command, " --lora %s", quoted);
+    }
   if (request->truncate_prompt)
     g_string_append (command, " --truncate");
 
@@ -64,6 +69,8 @@ print_text (const ZieRequest *request)
   g_print (_("seed      %" G_GUINT64_FORMAT " (%s noise)\n"), request->seed, zie_noise_name (request->noise));
   g_print (_("steps     %d (%s)\n"), request->n_steps, zie_sampler_name (request->sampler));
   g_print (_("guidance  %g\n"), request->guidance);
+  for (guint i = 0; i < request->n_loras; i++)
+    g_print (_("lora      %s (%g)\n"), request->loras[i].file, request->loras[i].strength);
   if (request->model_name != NULL)
     g_print (_("model     %s\n"), request->model_name);
   g_print (_("again     %s\n"), command);

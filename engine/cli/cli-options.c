@@ -45,6 +45,8 @@ cli_request_options_add (CliRequestOptions *self, GOptionContext *context)
     { "init-image", 0, 0, G_OPTION_ARG_FILENAME, &self->init_image, N_("start from this PNG"), N_("FILE") },
     { "strength", 0, 0, G_OPTION_ARG_FILENAME, &self->strength, N_("how far to leave --init-image, 0 to 1"), "X" },
     { "mask", 0, 0, G_OPTION_ARG_FILENAME, &self->mask, N_("repaint only where this PNG is white; needs --init-image"), N_("FILE") },
+    { "lora", 0, 0, G_OPTION_ARG_FILENAME_ARRAY, &self->loras, N_("add a LoRA, with a strength other than 1 after a colon; may be repeated"),
+      N_("FILE[:STRENGTH]") },
     { "truncate", 0, 0, G_OPTION_ARG_NONE, &self->truncate, N_("cut a prompt that is too long instead of refusing it"), NULL },
     { "device", 'd', 0, G_OPTION_ARG_FILENAME, &self->device, N_("where to compute (see “zimage devices”)"), "auto|cuda[:N]|cpu|ref" },
     { "dtype", 0, 0, G_OPTION_ARG_FILENAME, &self->dtype, N_("arithmetic of the large products"), "auto|bf16|f32" },
@@ -70,6 +72,7 @@ cli_request_options_clear (CliRequestOptions *self)
 
   for (guint i = 0; i < G_N_ELEMENTS (strings); i++)
     g_clear_pointer (strings[i], g_free);
+  g_clear_pointer (&self->loras, g_strfreev);
   cli_model_options_clear (&self->model);
 }
 
@@ -315,6 +318,27 @@ apply_names (const CliRequestOptions *self, ZieRequest *request, GError **error)
   return FALSE;
 }
 
+/* FILE or FILE:STRENGTH; a colon in a file's own name is no strength. */
+static gboolean
+apply_loras (const CliRequestOptions *self, ZieRequest *request, GError **error)
+{
+  for (guint i = 0; self->loras != NULL && self->loras[i] != NULL; i++)
+    {
+      g_autofree char *file = g_strdup (self->loras[i]);
+      char *colon = g_file_test (file, G_FILE_TEST_EXISTS) ? NULL : strrchr (file, ':');
+      double strength = 1;
+
+      if (colon != NULL)
+        {
+          *colon = '\0';
+          if (!parse_double ("lora", colon + 1, &strength, error))
+            return FALSE;
+        }
+      zie_request_add_lora (request, file, strength);
+    }
+  return TRUE;
+}
+
 gboolean
 cli_request_options_apply (const CliRequestOptions *self, ZieModel *model, ZieRequest *request, GError **error)
 {
@@ -328,7 +352,7 @@ cli_request_options_apply (const CliRequestOptions *self, ZieModel *model, ZieRe
   g_free (request->negative_prompt);
   request->negative_prompt = g_strdup (self->negative);
 
-  return apply_names (self, request, error) && apply_numbers (self, request, error)
+  return apply_names (self, request, error) && apply_numbers (self, request, error) && apply_loras (self, request, error)
          && apply_images (self, request, error) && apply_size (self, info, request, error);
 }
 

@@ -5,6 +5,8 @@
 
 #include <math.h>
 
+#include "zie-lora.h"
+
 /* h [n, dim] becomes to_out (attention (h)); the result lies in *Y, in the arena. */
 static void
 attention (const ZieDit *self, const ZieDitBlock *block, ZieOpCtx *ctx, ZieTensor *h, const ZieTensor *cos,
@@ -17,13 +19,13 @@ attention (const ZieDit *self, const ZieDitBlock *block, ZieOpCtx *ctx, ZieTenso
   ZieTensor k = zie_tensor_cols (&qkv, config->dim, config->dim);
   ZieTensor v = zie_tensor_cols (&qkv, 2 * config->dim, config->dim);
 
-  ops->linear_stacked (ctx, &qkv, h, (const ZieWeight *[]) { &block->q, &block->k, &block->v }, 3);
+  zie_lora_linear_stacked (ctx, &qkv, h, (const ZieWeight *[]) { &block->q, &block->k, &block->v }, 3);
   ops->qk_norm_rope (ctx, &q, &block->norm_q, cos, sin, config->n_heads, ZIE_ROPE_INTERLEAVED, config->norm_eps);
   ops->qk_norm_rope (ctx, &k, &block->norm_k, cos, sin, config->n_heads, ZIE_ROPE_INTERLEAVED, config->norm_eps);
   ops->attention (ctx, h, &q, &k, &v, config->n_heads, config->n_heads, 1.0f / sqrtf ((float)config->head_dim), FALSE);
 
   *y = q;                                        /* q has been used: its columns take the result */
-  ops->linear (ctx, y, h, &block->out, NULL);
+  zie_lora_linear (ctx, y, h, &block->out, NULL);
 }
 
 /* w2 (silu (w1 h) * w3 h), over h itself. */
@@ -35,9 +37,9 @@ feed_forward (const ZieDit *self, const ZieDitBlock *block, ZieOpCtx *ctx, ZieTe
   ZieTensor both = zie_tensor_new (ctx->arena, ctx->act, h->rows, 2 * ffn);
   ZieTensor gate = zie_tensor_cols (&both, 0, ffn), up = zie_tensor_cols (&both, ffn, ffn);
 
-  ops->linear_stacked (ctx, &both, h, (const ZieWeight *[]) { &block->w1, &block->w3 }, 2);
+  zie_lora_linear_stacked (ctx, &both, h, (const ZieWeight *[]) { &block->w1, &block->w3 }, 2);
   ops->swiglu (ctx, &gate, &gate, &up);
-  ops->linear (ctx, h, &gate, &block->w2, NULL);
+  zie_lora_linear (ctx, h, &gate, &block->w2, NULL);
 }
 
 /* The sandwich of spec 4.3: a norm before and after each branch, scale on the first, gate on the second. */

@@ -7,6 +7,7 @@
 
 #include "zie-dit-private.h"
 #include "zie-dump-op.h"
+#include "zie-lora.h"
 
 /* Frequencies of the sinusoidal time embedding: 128 cosines, then 128 sines. */
 #define TIME_FREQUENCIES 128
@@ -35,7 +36,7 @@ zie_dit_prepare_prompt (const ZieDit *self, ZieOpCtx *ctx, const ZieTensor *embe
   tokens = zie_tensor_rows (&prompt->text, 0, n_text);
   padding = zie_tensor_rows (&prompt->text, n_text, prompt->n_text_padded - n_text);
   ops->rms_norm (ctx, &normed, embeds, &self->cap_norm, NULL, config->norm_eps);
-  ops->linear (ctx, &tokens, &normed, &self->cap_embed, &self->cap_embed_bias);
+  zie_lora_linear (ctx, &tokens, &normed, &self->cap_embed, &self->cap_embed_bias);
   if (padding.rows > 0)
     ops->fill_rows (ctx, &padding, &self->cap_pad);
   zie_weights_release (self->weights, ctx, self->embed_block);
@@ -77,9 +78,9 @@ embed_time (const ZieDit *self, ZieOpCtx *ctx, const float *tin, int n_steps, Zi
   if (!ctx->host->is_counting)
     time_embedding (&self->config, tin, n_steps, host);
   ops->upload (ctx, &e, host);
-  ops->linear (ctx, &hidden, &e, &self->t_mlp0, &self->t_mlp0_bias);
+  zie_lora_linear (ctx, &hidden, &e, &self->t_mlp0, &self->t_mlp0_bias);
   ops->unary (ctx, &hidden, &hidden, ZIE_UNARY_SILU);
-  ops->linear (ctx, c, &hidden, &self->t_mlp2, &self->t_mlp2_bias);
+  zie_lora_linear (ctx, c, &hidden, &self->t_mlp2, &self->t_mlp2_bias);
   zie_dump_op (ctx, c, "t_embedder");
 
   zie_arena_rewind (ctx->host, host_mark);
@@ -93,7 +94,7 @@ modulate_block (const ZieDit *self, ZieOpCtx *ctx, const ZieDitBlock *block, con
   const ZieOps *ops = ctx->ops;
   int dim = self->config.dim;
 
-  ops->linear (ctx, rows, c, &block->mod_weight, &block->mod_bias);
+  zie_lora_linear (ctx, rows, c, &block->mod_weight, &block->mod_bias);
   for (int part = 0; part < 4; part++)
     {
       ZieTensor t = zie_tensor_cols (rows, part * dim, dim);
@@ -132,7 +133,7 @@ zie_dit_prepare_modulation (const ZieDit *self, ZieOpCtx *ctx, const float *tin,
 
   zie_weights_acquire (self->weights, ctx, self->final_block);
   ops->unary (ctx, &c, &c, ZIE_UNARY_SILU);                        /* SiLU here, and only here */
-  ops->linear (ctx, &modulation->final, &c, &self->final_mod, &self->final_mod_bias);
+  zie_lora_linear (ctx, &modulation->final, &c, &self->final_mod, &self->final_mod_bias);
   ops->unary (ctx, &modulation->final, &modulation->final, ZIE_UNARY_ONE_PLUS);
   zie_weights_release (self->weights, ctx, self->final_block);
   zie_arena_rewind (ctx->arena, mark);
@@ -161,7 +162,7 @@ embed_image (const ZieDit *self, ZieOpCtx *ctx, const ZieDitPrompt *prompt, cons
 
   zie_weights_acquire (self->weights, ctx, self->embed_block);
   ops->patchify (ctx, &patches, latent, self->config.in_channels, prompt->height, prompt->width);
-  ops->linear (ctx, &tokens, &patches, &self->x_embed, &self->x_embed_bias);
+  zie_lora_linear (ctx, &tokens, &patches, &self->x_embed, &self->x_embed_bias);
   if (padding.rows > 0)
     ops->fill_rows (ctx, &padding, &self->x_pad);
   zie_weights_release (self->weights, ctx, self->embed_block);
@@ -181,7 +182,7 @@ final_layer (const ZieDit *self, ZieOpCtx *ctx, const ZieDitPrompt *prompt, cons
 
   zie_weights_acquire (self->weights, ctx, self->final_block);
   ops->layer_norm (ctx, &tokens, &tokens, &scale, FINAL_NORM_EPS);
-  ops->linear (ctx, &patches, &tokens, &self->final_linear, &self->final_linear_bias);
+  zie_lora_linear (ctx, &patches, &tokens, &self->final_linear, &self->final_linear_bias);
   ops->unpatchify (ctx, out, &patches, self->config.in_channels, prompt->height, prompt->width);
   zie_weights_release (self->weights, ctx, self->final_block);
   zie_arena_rewind (ctx->arena, mark);

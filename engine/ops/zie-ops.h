@@ -17,6 +17,7 @@
 
 typedef struct _ZieOps ZieOps;
 typedef struct _ZieOpCtx ZieOpCtx;
+typedef struct _ZieLoraSet ZieLoraSet;      /* model/zie-lora.h */
 
 /* One op's shape: what cost and scratch are computed from. */
 typedef enum
@@ -60,6 +61,7 @@ struct _ZieOpCtx
   const gint *failed;          /* atomic, or NULL: set by the backend when the device fails; everything stops then too */
   ZieCompute compute;          /* F32 or BF16, never AUTO: arithmetic of products and convolutions */
   ZieDtype act;                /* of activations */
+  const ZieLoraSet *loras;     /* what the transformer's layers add, or NULL; the networks' affair, no op looks at it */
   ZieTally *tally;             /* counting backend only */
   gpointer backend;            /* the backend's own */
 };

@@ -3,7 +3,10 @@
 
 #include <zie/zie-model.h>
 
+#include <zie/zie-request.h>
+
 #include "zie-dit.h"
+#include "zie-lora.h"
 #include "zie-preview.h"
 #include "zie-qwen3.h"
 #include "zie-tokenizer.h"
@@ -24,6 +27,9 @@ struct _ZieModel
   ZieDit transformer;
   ZieVae vae;
   ZiePreview preview;
+
+  GMutex lora_lock;
+  GHashTable *loras;         /* ZieLora by the name that asked for it, owned; only added to, so that blocks keep their identity */
 };
 
 /* FALSE: FILE is quantised in a way that we cannot compute with, named in the error. */
@@ -32,6 +38,13 @@ gboolean zie_model_check_quantisation (const ZieWeightFile *file, GError **error
 /* As zie_model_open() for jobs that are fed their token ids: a tokenizer need not be there, and no prompt may be encoded
  * with the model where it is not. */
 ZieModel *zie_model_open_for_feed (const char *path, GError **error);
+
+/* The LoRA of this file or name, bound to the transformer; it lives as long as the model. */
+const ZieLora *zie_model_get_lora (ZieModel *self, const char *name, GError **error);
+/* All of REQUEST's; afterwards zie_model_get_lora() finds each of them. */
+gboolean zie_model_load_loras (ZieModel *self, const ZieRequest *request, GError **error);
+/* What of them is left out, or NULL.  Free with g_free(). */
+char *zie_model_describe_loras (ZieModel *self, const ZieRequest *request);
 
 /* Ids of PROMPT as the pipeline runs them: inside the template, cut at the model's limit if TRUNCATE.  Transfer full. */
 gint32 *zie_model_encode_prompt (const ZieModel *self, const char *prompt, gboolean truncate, guint *n_ids);

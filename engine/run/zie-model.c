@@ -170,6 +170,8 @@ open_model (const ZieModelSource *source, gboolean for_feed, GError **error)
   self->serial = (guint64)g_atomic_int_add (&n_models, 1) + 1;
   self->strings = g_ptr_array_new_with_free_func (g_free);
   self->presets = g_array_new (FALSE, TRUE, sizeof (ZiePreset));
+  self->loras = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, (GDestroyNotify)zie_lora_free);
+  g_mutex_init (&self->lora_lock);
 
   if (!zie_model_places_find (&places, source, error))
     return NULL;
@@ -234,6 +236,8 @@ zie_model_unref (ZieModel *self)
   if (!g_atomic_int_dec_and_test (&self->ref_count))
     return;
 
+  g_clear_pointer (&self->loras, g_hash_table_unref);
+  g_mutex_clear (&self->lora_lock);
   zie_qwen3_clear (&self->text_encoder);
   zie_dit_clear (&self->transformer);
   zie_vae_clear (&self->vae);

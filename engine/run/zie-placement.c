@@ -24,7 +24,7 @@ add_block (GArray *uses, const ZieBackendFuncs *funcs, const ZieWeights *weights
 }
 
 GArray *
-zie_placement_list (const ZieModel *model, const ZieRequest *request, const ZieBackendFuncs *funcs)
+zie_placement_list (ZieModel *model, const ZieRequest *request, const ZieBackendFuncs *funcs)
 {
   GArray *uses = g_array_new (FALSE, FALSE, sizeof (ZieBlockUse));
   const ZieDit *dit = &model->transformer;
@@ -40,6 +40,13 @@ zie_placement_list (const ZieModel *model, const ZieRequest *request, const ZieB
       gboolean is_step = i >= first_layer || i == dit->embed_block;
       add_block (uses, funcs, dit->weights, i, is_step ? ZIE_STAGE_SAMPLE : ZIE_STAGE_REFINE,
                  is_step ? steps : i == dit->modulation_block ? 1 : n_prompts);
+    }
+  for (guint l = 0; l < request->n_loras; l++)
+    {
+      const ZieLora *lora = zie_model_get_lora (model, request->loras[l].file, NULL);
+
+      for (guint i = 0; lora != NULL && i < zie_weights_get_n_blocks (zie_lora_get_weights (lora)); i++)
+        add_block (uses, funcs, zie_lora_get_weights (lora), (int)i, ZIE_STAGE_SAMPLE, steps);
     }
   add_block (uses, funcs, model->vae.weights, model->vae.decoder.block, ZIE_STAGE_DECODE, request->n_images);
   return uses;

@@ -14,7 +14,7 @@ typedef struct
 } ZieBlockUse;
 
 /* The blocks that REQUEST needs, in the order of use; sizes by FUNCS.  Array of ZieBlockUse, transfer full. */
-GArray *zie_placement_list (const ZieModel *model, const ZieRequest *request, const ZieBackendFuncs *funcs);
+GArray *zie_placement_list (ZieModel *model, const ZieRequest *request, const ZieBackendFuncs *funcs);
 
 /* Which of USES stay on a device with AVAILABLE bytes for weights: all if they fit, else those that save the most copies,
  * spread evenly, so that copies and computing interleave; the rest passes through two slots.  Sets OUT (its places are

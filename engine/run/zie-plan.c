@@ -223,7 +223,7 @@ ZiePlan *
 zie_plan_new_for_feed (ZieModel *model, const ZieDevice *device, const ZieRequest *request, const ZieBudget *budget,
                        const ZieFeed *feed, GError **error)
 {
-  g_autoptr(ZiePlan) self = plan_unchecked (model, device, request, feed, error);
+  g_autoptr(ZiePlan) self = zie_model_load_loras (model, request, error) ? plan_unchecked (model, device, request, feed, error) : NULL;
   guint64 bytes_needed, bytes_there;
   ZieError code;
 

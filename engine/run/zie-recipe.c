@@ -18,7 +18,7 @@
 
 /* --- our JSON: a table of the request's fields ---------------------------------------------------------------- */
 
-typedef enum { FIELD_STRING, FIELD_INT, FIELD_DOUBLE, FIELD_BOOL, FIELD_SEED, FIELD_SAMPLER, FIELD_NOISE, FIELD_COMPUTE } FieldType;
+typedef enum { FIELD_STRING, FIELD_INT, FIELD_DOUBLE, FIELD_BOOL, FIELD_SEED, FIELD_SAMPLER, FIELD_NOISE, FIELD_COMPUTE, FIELD_LORAS } FieldType;
 
 /* Pictures (init_image, mask) are not part of a recipe. */
 static const struct
@@ -46,6 +46,7 @@ static const struct
   { "truncate_prompt", FIELD_BOOL, G_STRUCT_OFFSET (ZieRequest, truncate_prompt) },
   { "preview_every", FIELD_INT, G_STRUCT_OFFSET (ZieRequest, preview_every) },
   { "strength", FIELD_DOUBLE, G_STRUCT_OFFSET (ZieRequest, strength) },
+  { "loras", FIELD_LORAS, 0 },
   { "model", FIELD_STRING, G_STRUCT_OFFSET (ZieRequest, model_name) },
 };
 
@@ -54,6 +55,24 @@ append_seed (GString *json, guint64 seed)
 {
   /* Beyond 2^53 many JSON readers lose digits of a number. */
   g_string_append_printf (json, seed <= (guint64)1 << 53 ? "%" G_GUINT64_FORMAT : "\"%" G_GUINT64_FORMAT "\"", seed);
+}
+
+/* [{"file": …, "strength": …}]: names, not where files lie. */
+static void
+append_loras (GString *json, const ZieRequest *self)
+{
+  g_string_append_c (json, '[');
+  for (guint i = 0; i < self->n_loras; i++)
+    {
+      g_autofree char *name = g_path_get_basename (self->loras[i].file);
+
+      g_string_append (json, i > 0 ? ", {\"file\": " : "{\"file\": ");
+      zie_json_append_string (json, name);
+      g_string_append (json, ", \"strength\": ");
+      zie_json_append_double (json, self->loras[i].strength);
+      g_string_append_c (json, '}');
+    }
+  g_string_append_c (json, ']');
 }
 
 static void
@@ -90,6 +109,9 @@ append_field (GString *json, FieldType type, const void *field)
       break;
     case FIELD_COMPUTE:
       zie_json_append_string (json, zie_compute_name (*(const ZieCompute *)field));
+      break;
+    case FIELD_LORAS:
+      append_loras (json, field);
       break;
     }
 }
@@ -153,6 +175,34 @@ read_name (JsonObject *object, const char *where, const char *key, FieldType typ
 }
 
 static gboolean
+read_loras (JsonObject *object, const char *where, const char *key, ZieRequest *out, GError **error)
+{
+  JsonNode *node = json_object_get_member (object, key);
+  JsonArray *list = JSON_NODE_HOLDS_ARRAY (node) ? json_node_get_array (node) : NULL;
+
+  zie_request_clear_loras (out);
+  for (guint i = 0; list != NULL && i < json_array_get_length (list); i++)
+    {
+      JsonNode *item = json_array_get_element (list, i);
+      double one = 1, strength;
+      const char *file;
+
+      if (!JSON_NODE_HOLDS_OBJECT (item))
+        {
+          list = NULL;
+          break;
+        }
+      if (!zie_json_get_string (json_node_get_object (item), where, "file", NULL, &file, error)
+          || !zie_json_get_double (json_node_get_object (item), where, "strength", &one, &strength, error))
+        return FALSE;
+      zie_request_add_lora (out, file, strength);
+    }
+  if (list == NULL)
+    g_set_error (error, ZIE_ERROR, ZIE_ERROR_INVALID_REQUEST, "%s: \"%s\" is not a list of {\"file\", \"strength\"}", where, key);
+  return list != NULL;
+}
+
+static gboolean
 read_field (JsonObject *object, const char *where, const char *key, FieldType type, void *out, GError **error)
 {
   const char *text;
@@ -177,6 +227,8 @@ read_field (JsonObject *object, const char *where, const char *key, FieldType ty
       return zie_json_get_double (object, where, key, NULL, out, error);
     case FIELD_BOOL:
       return zie_json_get_bool (object, where, key, NULL, out, error);
+    case FIELD_LORAS:
+      return read_loras (object, where, key, out, error);
     case FIELD_SEED:
       return read_seed (object, where, key, out, error);
     case FIELD_SAMPLER:
@@ -305,6 +357,19 @@ zie_request_to_parameters (const ZieRequest *self)
     append_number (text, "CFG truncation", self->cfg_truncation);
   if (self->cfg_normalization > 0)
     append_number (text, "CFG normalization", self->cfg_normalization);
+  if (self->n_loras > 0)
+    {
+      g_autoptr(GString) loras = g_string_new (NULL);
+
+      for (guint i = 0; i < self->n_loras; i++)
+        {
+          g_autofree char *name = g_path_get_basename (self->loras[i].file);
+
+          g_string_append_printf (loras, "%s%s: ", i > 0 ? ", " : "", name);
+          zie_json_append_double (loras, self->loras[i].strength);
+        }
+      append_pair (text, "Loras", loras->str);
+    }
   append_pair (text, "RNG", self->noise == ZIE_NOISE_CPU ? "CPU" : "GPU");
   append_pair (text, "Version", version);
 
@@ -423,6 +488,26 @@ parse_sampler (const char *text, ZieSampler *out)
       *out = (ZieSampler)i;
 }
 
+/* "name: 0.8, other: 1" */
+static gboolean
+parse_loras (const char *text, ZieRequest *self)
+{
+  g_auto(GStrv) items = g_strsplit (text, ", ", -1);
+
+  zie_request_clear_loras (self);
+  for (guint i = 0; items[i] != NULL; i++)
+    {
+      char *colon = strrchr (items[i], ':');
+      double strength;
+
+      if (colon == NULL || colon == items[i] || !parse_double (g_strstrip (colon + 1), &strength))
+        return FALSE;
+      *colon = '\0';
+      zie_request_add_lora (self, items[i], strength);
+    }
+  return TRUE;
+}
+
 /* FALSE when VALUE cannot be read; keys that mean nothing to us are fine. */
 static gboolean
 apply_pair (ZieRequest *self, const char *key, const char *value)
@@ -442,6 +527,8 @@ apply_pair (ZieRequest *self, const char *key, const char *value)
       self->guidance = MAX (tidy (number - 1), 0);
       return TRUE;
     }
+  if (g_str_equal (key, "Loras"))
+    return parse_loras (value, self);
   if (g_str_equal (key, "Shift"))
     return parse_double (value, &self->shift);
   if (g_str_equal (key, "CFG truncation"))

@@ -8,7 +8,10 @@
 
 #include <zie/zie-error.h>
 #include <zie/zie-image.h>
-#include <zie/zie-model.h>
+
+#include "zie-model-private.h"
+
+#define MAX_LORAS 64
 
 /* Far more than any 512 ids; keeps a pasted novel from being tokenized at every keystroke. */
 #define MAX_TEXT_SIZE ((gsize)1 << 20)
@@ -43,6 +46,10 @@ zie_request_copy (ZieRequest *dest, const ZieRequest *src)
   dest->prompt = g_strdup (src->prompt);
   dest->negative_prompt = g_strdup (src->negative_prompt);
   dest->model_name = g_strdup (src->model_name);
+  dest->loras = NULL;
+  dest->n_loras = 0;
+  for (guint i = 0; i < src->n_loras; i++)
+    zie_request_add_lora (dest, src->loras[i].file, src->loras[i].strength);
   if (src->init_image != NULL)
     dest->init_image = zie_image_ref (src->init_image);
   if (src->mask != NULL)
@@ -57,8 +64,29 @@ zie_request_clear (ZieRequest *self)
   g_clear_pointer (&self->prompt, g_free);
   g_clear_pointer (&self->negative_prompt, g_free);
   g_clear_pointer (&self->model_name, g_free);
+  zie_request_clear_loras (self);
   g_clear_pointer (&self->init_image, zie_image_unref);
   g_clear_pointer (&self->mask, zie_image_unref);
+}
+
+void
+zie_request_add_lora (ZieRequest *self, const char *file, double strength)
+{
+  g_return_if_fail (self != NULL && file != NULL);
+
+  self->loras = g_renew (ZieLoraChoice, self->loras, self->n_loras + 1);
+  self->loras[self->n_loras++] = (ZieLoraChoice) { g_strdup (file), strength };
+}
+
+void
+zie_request_clear_loras (ZieRequest *self)
+{
+  g_return_if_fail (self != NULL);
+
+  for (guint i = 0; i < self->n_loras; i++)
+    g_free (self->loras[i].file);
+  g_clear_pointer (&self->loras, g_free);
+  self->n_loras = 0;
 }
 
 static gboolean
@@ -167,6 +195,24 @@ check_numbers (const ZieRequest *self, int max_side, GError **error)
 }
 
 static gboolean
+check_loras (const ZieRequest *self, ZieModel *model, GError **error)
+{
+  if (!check_int ("loras", (int)self->n_loras, 0, MAX_LORAS, error))
+    return FALSE;
+  for (guint i = 0; i < self->n_loras; i++)
+    {
+      if (*self->loras[i].file == '\0')
+        {
+          g_set_error (error, ZIE_ERROR, ZIE_ERROR_INVALID_REQUEST, "loras: the file of number %u is empty, expected a path", i + 1);
+          return FALSE;
+        }
+      if (!check_double ("lora strength", self->loras[i].strength, -100, 100, error))
+        return FALSE;
+    }
+  return model == NULL || self->n_loras == 0 || zie_model_load_loras (model, self, error);
+}
+
+static gboolean
 check_n_tokens (const ZieRequest *self, ZieModel *model, const char *field, const char *text, GError **error)
 {
   const ZieModelInfo *info = zie_model_get_info (model);
@@ -206,6 +252,8 @@ zie_request_validate (const ZieRequest *self, ZieModel *model, GError **error)
       return FALSE;
     }
 
+  if (!check_loras (self, model, error))
+    return FALSE;
   return model == NULL
          || (check_n_tokens (self, model, "prompt", self->prompt, error)
              && (self->guidance == 0 || check_n_tokens (self, model, "negative_prompt", self->negative_prompt, error)));
@@ -285,6 +333,8 @@ zie_request_get_advice (const ZieRequest *self, ZieModel *model)
                                              "long and colours are overdone", self->guidance));
   if (self->guidance == 0 && self->negative_prompt != NULL && *self->negative_prompt != '\0')
     g_ptr_array_add (parts, g_strdup ("the negative prompt has no effect while guidance is 0"));
+  if (self->n_loras > 0 && (part = zie_model_describe_loras (model, self)) != NULL)
+    g_ptr_array_add (parts, part);
   if (parts->len == 0)
     return NULL;
 

@@ -69,6 +69,16 @@ zie_stages_init (ZieStages *self, ZieModel *model, const ZieRequest *request, Zi
       self->embeds[p] = host_floats (self, (gsize)self->n_ids[p] * (gsize)model->text_encoder.config.dim);
     }
 
+  if (request->n_loras > 0)
+    self->loras = zie_lora_set_new ();
+  for (guint i = 0; i < request->n_loras; i++)
+    {
+      const ZieLora *lora = zie_model_get_lora (model, request->loras[i].file, NULL);
+
+      if (lora != NULL)                        /* they were loaded when the request was checked */
+        zie_lora_set_add (self->loras, lora, (float)request->loras[i].strength);
+    }
+
   if (request->init_image != NULL)
     self->first_step = zie_schedule_first_step (request->n_steps, request->strength);
   self->sigmas = host_floats (self, (gsize)request->n_steps + 1);
@@ -85,6 +95,8 @@ zie_stages_clear (ZieStages *self)
 {
   for (int p = 0; p < ZIE_N_PROMPTS; p++)
     g_clear_pointer (&self->ids[p], g_free);
+  self->ctx->loras = NULL;
+  g_clear_pointer (&self->loras, zie_lora_set_free);
 }
 
 gboolean
@@ -162,6 +174,8 @@ zie_stages_refine (ZieStages *self, GError **error)
         memcpy (self->tin, self->feed->tin, (gsize)request->n_steps * sizeof (float));
     }
 
+  if (self->loras != NULL)
+    zie_lora_set_begin (self->loras, ctx);
   if (self->clean != NULL && !encode_init_image (self, error))
     return FALSE;
 

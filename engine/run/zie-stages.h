@@ -4,6 +4,7 @@
 #include <zie/zie-request.h>
 
 #include "zie-model-private.h"
+#include "zie-lora.h"
 #include "zie-sampler.h"
 
 /* A request's stages, each one function, run by the pipeline on a real device and by the planner on the counting one:
@@ -40,6 +41,7 @@ typedef struct
   ZieStageSink sink;
 
   int n_prompts;                 /* 1; 2 with guidance */
+  ZieLoraSet *loras;             /* owned, or NULL */
   gint32 *ids[ZIE_N_PROMPTS];    /* owned */
   guint n_ids[ZIE_N_PROMPTS];
   int h, w;                      /* of the latent */

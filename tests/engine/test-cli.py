@@ -13,6 +13,7 @@ import select
 import shlex
 import shutil
 import signal
+import struct
 import subprocess
 import sys
 import tempfile
@@ -334,6 +335,37 @@ class Generate(Folder):
             self.assertIn("warning", done.stderr.decode())
             for word in words:
                 self.assertIn(word, done.stderr.decode())
+
+    def test_lora(self):
+        def picture(*options):
+            self.zimage("generate", "-p", "a cat", *TINY, "--seed", "1", "-o", "a.png", *options)
+            data, at, pixels = self.read("a.png"), 8, b""
+            while at < len(data):
+                n = int.from_bytes(data[at:at + 4], "big")
+                pixels += data[at + 8:at + 8 + n] if data[at + 4:at + 8] == b"IDAT" else b""
+                at += n + 12
+            return pixels
+        with open(os.path.join(json.loads(self.zimage("info", "--json").stdout)["path"], "transformer", "config.json"), encoding="utf-8") as file:
+            dim = json.load(file)["dim"]
+        stem = "diffusion_model.layers.0.attention.to_q."
+        header = json.dumps({stem + "lora_A.weight": {"dtype": "F32", "shape": [1, dim], "data_offsets": [0, 4 * dim]},
+                             stem + "lora_B.weight": {"dtype": "F32", "shape": [dim, 1], "data_offsets": [4 * dim, 8 * dim]},
+                             "other.lora_A.weight": {"dtype": "F32", "shape": [1], "data_offsets": [8 * dim, 8 * dim + 4]}}).encode()
+        self.write("x.safetensors", struct.pack("<Q", len(header)) + header + struct.pack("<%df" % (2 * dim + 1), *[0.3] * (2 * dim + 1)))
+        plain, whole = picture(), picture("--lora", "x.safetensors")
+        self.assertNotEqual(plain, whole)
+        self.assertEqual(plain, picture("--lora", "x.safetensors:0"))
+        self.assertEqual(plain, picture("--lora", "x.safetensors:0.5", "--lora", "./x.safetensors:-0.5"))
+        done = self.zimage("generate", "-p", "a cat", *TINY, "--seed", "1", "-o", "b.png", "--lora", "x.safetensors:2")
+        self.assertIn("other.lora_A.weight", done.stderr.decode())
+        self.assertEqual(json.loads(self.zimage("inspect", "--json", "b.png").stdout)["loras"], [{"file": "x.safetensors", "strength": 2}])
+        again = shlex.split(self.zimage("inspect", "b.png").stdout.decode().split("again")[1].strip())
+        self.assertIn("x.safetensors:2", again)
+        self.assertIn("Loras: \"x.safetensors: 2\"", self.zimage("inspect", "--parameters", "b.png").stdout.decode())
+        for option, word in [("y.safetensors", "no such LoRA"), ("x.safetensors:x", "lora"), ("x.safetensors:1e9", "strength")]:
+            done = run("generate", "-p", "a", *TINY, "-o", "c.png", "--lora", option, cwd=self.folder)
+            self.assertNotEqual(done.returncode, 0)
+            self.assertIn(word, done.stderr.decode())
 
     def test_truncate(self):
         self.paint("-p", "a " * 700, "--truncate", "-o", "a.png")

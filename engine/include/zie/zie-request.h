@@ -5,6 +5,13 @@
 
 G_BEGIN_DECLS
 
+/* A LoRA: a file's path, or the name of one in the folders where they are looked for. */
+typedef struct
+{
+  char *file;                /* owned */
+  double strength;
+} ZieLoraChoice;
+
 /* What is asked for: plain data, owned strings, value semantics. */
 struct _ZieRequest
 {
@@ -28,6 +35,8 @@ struct _ZieRequest
   ZieImage *init_image;      /* owned or NULL: image to image; scaled to width × height */
   ZieImage *mask;            /* owned or NULL: white = repaint (inpainting) */
   double strength;           /* of image to image, 0 to 1 */
+  ZieLoraChoice *loras;      /* owned; see zie_request_add_lora() */
+  guint n_loras;
   char *model_name;          /* owned or NULL: written into recipes, not read by the engine */
 };
 
@@ -35,6 +44,10 @@ struct _ZieRequest
 ZIE_API void zie_request_init (ZieRequest *self);
 ZIE_API void zie_request_copy (ZieRequest *dest, const ZieRequest *src);    /* DEST is not read: may be raw memory */
 ZIE_API void zie_request_clear (ZieRequest *self);
+
+/* LoRAs add to each other, in any order. */
+ZIE_API void zie_request_add_lora (ZieRequest *self, const char *file, double strength);
+ZIE_API void zie_request_clear_loras (ZieRequest *self);
 
 /* Everything that can be refused before any work: size, steps, prompt text (empty, control characters other than
  * tab and line ends, broken UTF-8), prompt length in ids against the model's limit, ranges of numbers.
@@ -46,7 +59,7 @@ ZIE_API gboolean zie_request_validate (const ZieRequest *self, ZieModel *model, 
 ZIE_API char *zie_request_get_advice (const ZieRequest *self, ZieModel *model);
 
 /* The recipe: our JSON (one object, stable keys) and the text that A1111-style tools read.  Reading gives the same
- * request back, without init_image and mask; keys that are absent keep what SELF has, and SELF is untouched by an error
+ * request back, without init_image and mask, and with the LoRAs' names in place of their paths; keys that are absent keep what SELF has, and SELF is untouched by an error
  * (INVALID_REQUEST).  zie_request_from_parameters() reads the A1111 text, which has no words for some fields (images,
  * compute, previews) and cannot tell a prompt's line "Negative prompt:" from its own. */
 ZIE_API char *zie_request_to_json (const ZieRequest *self);

@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#define G_LOG_DOMAIN "zie-model"
+
+#include "zie-model-private.h"
+
+#include <string.h>
+
+#include <zie/zie-error.h>
+
+#include "zie-model-places.h"
+
+/* A recipe names a LoRA by its file's name: where such files are looked for. */
+static char *
+find_file (const char *name, GError **error)
+{
+  g_autoptr(GPtrArray) places = NULL;
+  char *path;
+
+  if (g_file_test (name, G_FILE_TEST_EXISTS))
+    return g_strdup (name);
+  if (strchr (name, G_DIR_SEPARATOR) == NULL)
+    {
+      path = g_build_filename (g_get_user_data_dir (), "zimage-studio", "loras", name, NULL);
+      if (g_file_test (path, G_FILE_TEST_EXISTS))
+        return path;
+      g_free (path);
+
+      places = zie_model_list_places ();
+      for (guint i = 0; i < places->len; i++)
+        {
+          path = g_build_filename (((const ZieModelPlace *)places->pdata[i])->path, "loras", name, NULL);
+          if (g_file_test (path, G_FILE_TEST_EXISTS))
+            return path;
+          g_free (path);
+        }
+    }
+  g_set_error (error, ZIE_ERROR, ZIE_ERROR_FILE_NOT_FOUND,
+               "%s: there is no such LoRA file, neither here nor in %s/zimage-studio/loras or ComfyUI's models/loras", name, g_get_user_data_dir ());
+  return NULL;
+}
+
+const ZieLora *
+zie_model_get_lora (ZieModel *self, const char *name, GError **error)
+{
+  g_autofree char *path = NULL;
+  ZieLora *lora;
+
+  g_mutex_lock (&self->lora_lock);
+  lora = g_hash_table_lookup (self->loras, name);
+  if (lora == NULL && (path = find_file (name, error)) != NULL && (lora = zie_lora_open (path, &self->transformer, error)) != NULL)
+    g_hash_table_insert (self->loras, g_strdup (name), lora);
+  g_mutex_unlock (&self->lora_lock);
+  return lora;
+}
+
+gboolean
+zie_model_load_loras (ZieModel *self, const ZieRequest *request, GError **error)
+{
+  for (guint i = 0; i < request->n_loras; i++)
+    if (zie_model_get_lora (self, request->loras[i].file, error) == NULL)
+      return FALSE;
+  return TRUE;
+}
+
+char *
+zie_model_describe_loras (ZieModel *self, const ZieRequest *request)
+{
+  g_autoptr(GString) s = g_string_new (NULL);
+
+  for (guint i = 0; i < request->n_loras; i++)
+    {
+      const ZieLora *lora = zie_model_get_lora (self, request->loras[i].file, NULL);
+      g_autofree char *name = g_path_get_basename (request->loras[i].file);
+      const char *const *unmatched;
+      guint n;
+
+      if (lora == NULL)
+        continue;
+      unmatched = zie_lora_get_unmatched (lora, &n);
+      if (n > 0)
+        g_string_append_printf (s, "%s%u tensors of the LoRA %s belong to no layer of this model and are left out (%s%s)", s->len > 0 ? "; " : "", n,
+                                name, unmatched[0], n > 1 ? " …" : "");
+      if (zie_lora_has_text_encoder (lora))
+        g_string_append_printf (s, "%sthe LoRA %s has a part for a text encoder, which is left out", s->len > 0 ? "; " : "", name);
+    }
+  return s->len > 0 ? g_string_free (g_steal_pointer (&s), FALSE) : NULL;
+}
