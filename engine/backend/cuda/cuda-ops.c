@@ -170,7 +170,10 @@ run_gemm (ZieOpCtx *ctx, const CudaGemm *g)
     {
       zie_cublaslt_tune (self->cublaslt, stream_of (ctx), g, self->workspace, self->workspace_size);
       if (zie_cublaslt_gemm (self->cublaslt, stream_of (ctx), g, self->workspace, self->workspace_size))
-        return;
+        {
+          end (ctx, 0);
+          return;
+        }
     }
   end (ctx, zie_cuda_gemm (&self->card, stream_of (ctx), g, self->gemm));
 }
@@ -233,12 +236,11 @@ cuda_linear_stacked (ZieOpCtx *ctx, ZieTensor *y, const ZieTensor *x, const ZieW
 static void
 cuda_gather (ZieOpCtx *ctx, ZieTensor *y, const ZieWeight *table, const gint32 *ids)
 {
-  gsize row_size = zie_dtype_row_size (table->dtype, table->cols);
   g_autofree float *rows = g_new (float, (gsize)(y->rows * y->cols));
 
   zie_op_shape_gather (y, table);
   for (gint64 r = 0; r < y->rows; r++)
-    zie_dtype_to_f32 (table->dtype, rows + r * y->cols, table->data + (gsize)ids[r] * row_size, table->cols);
+    zie_weight_row_to_f32 (table, ids[r], rows + r * y->cols);
   cuda_upload (ctx, y, rows);
 }
 

@@ -34,6 +34,7 @@ typedef struct
   cudaEvent_t ready;
   guint8 *pinned;                /* host copy in the device's form, or NULL; owned */
   gboolean is_pinned_filled;
+  guint n_loaded;
 } Block;
 
 typedef struct
@@ -144,7 +145,7 @@ convert_piece (gpointer data, gint64 item, guint thread)
 
   if (is_f32 (w))
     {
-      zie_dtype_to_f32 (w->dtype, (float *)(gpointer)piece->to, w->data + zie_dtype_row_size (w->dtype, piece->from), piece->n);
+      zie_weight_numbers_to_f32 (w, piece->from, piece->n, (float *)(gpointer)piece->to);
       return;
     }
   if (w->dtype == ZIE_DTYPE_BF16)
@@ -157,7 +158,7 @@ convert_piece (gpointer data, gint64 item, guint thread)
       gint64 n = MIN (piece->n - i, (gint64)G_N_ELEMENTS (numbers));
       cuda_bf16 *to = (cuda_bf16 *)(gpointer)piece->to + i;
 
-      zie_dtype_to_f32 (w->dtype, numbers, w->data + zie_dtype_row_size (w->dtype, piece->from + i), n);
+      zie_weight_numbers_to_f32 (w, piece->from + i, n, numbers);
       for (gint64 j = 0; j < n; j++)
         to[j] = zie_f32_to_bf16 (numbers[j]);
     }
@@ -309,6 +310,8 @@ fill_pinned (CudaWeights *self, Block *block)
 static void
 try_pinning (CudaWeights *self, Block *block)
 {
+  if (block->n_loaded++ == 0)                    /* locking takes longer than one copy: only for what comes again */
+    return;
   if (block->pinned != NULL || block->is_resident || block->is_packed || self->pinned_size + block->size > self->pinned_limit)
     return;
   if (cudaHostAlloc ((void **)&block->pinned, block->size, cudaHostAllocDefault) != cudaSuccess)
