@@ -163,7 +163,7 @@ resid_norm_kernel (CudaResidNorm a)
 }
 
 /* Any width and distance: y is read three times, x too, and a thread only reads again what it alone writes. */
-__global__ void __launch_bounds__ (NORM_ANY_THREADS)
+static __global__ void __launch_bounds__ (NORM_ANY_THREADS)
 resid_norm_any_kernel (CudaResidNorm a)
 {
   __shared__ float sums[2][32];

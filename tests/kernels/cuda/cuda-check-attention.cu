@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /* Attention on the card: each variant against sums in double at sampled rows, then the time of the full-size model's.
- * usage: cuda-check-attention [--check | --time] [PART OF A VARIANT'S NAME] */
+ * usage: cuda-check-attention [--check | --quick | --time] [PART OF A VARIANT'S NAME]      --quick: small shapes, not timed */
 
 #include "cuda-check.cuh"
 
@@ -220,15 +220,16 @@ int
 main (int argc, char **argv)
 {
   CudaCard card = check_card ();
-  bool only_time = argc > 1 && strcmp (argv[1], "--time") == 0, only_check = argc > 1 && strcmp (argv[1], "--check") == 0;
-  const char *part = argc > 1 + (only_time || only_check) ? argv[argc - 1] : NULL;
+  CheckParts parts = check_parts (argc, argv);
+  const char *part = argc > 1 && argv[argc - 1][0] != '-' ? argv[argc - 1] : NULL;
 
   setvbuf (stdout, NULL, _IOLBF, 0);
   card.allow_hopper = card.allow_hopper && zie_cuda_hopper_is_built ();
-  if (!only_time)
+  if (parts.check)
     for (const Case &c : cases)
-      each_variant (part, [&] (const char *variant) { check_case (&card, &c, variant); });
-  if (!only_check && !check_n_failed)
+      if (!parts.is_quick || (double)c.m * c.n * c.heads < 2e7)
+        each_variant (part, [&] (const char *variant) { check_case (&card, &c, variant); });
+  if (parts.time && !check_n_failed)
     {
       /* The card's power limit is felt after a second. */
       Data data;

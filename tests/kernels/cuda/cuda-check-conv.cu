@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /* Convolutions on the card: each variant against sums in double, then the time of each layer of the full-size decoder.
- * usage: cuda-check-conv [--check | --time] [SIDE]: the picture's side in pixels for the times, 1024 where left out. */
+ * usage: cuda-check-conv [--check | --quick | --time] [SIDE]: the picture's side in pixels for the times, 1024 where left out;
+ * --quick: small shapes, not timed */
 
 #include "cuda-check.cuh"
 
@@ -258,18 +259,20 @@ int
 main (int argc, char **argv)
 {
   CudaCard card = check_card ();
-  bool only_time = argc > 1 && strcmp (argv[1], "--time") == 0, only_check = argc > 1 && strcmp (argv[1], "--check") == 0;
+  CheckParts parts = check_parts (argc, argv);
   int side = argc > 1 && argv[argc - 1][0] != '-' ? atoi (argv[argc - 1]) : 1024;
 
   setvbuf (stdout, NULL, _IOLBF, 0);
-  if (!only_time)
+  if (parts.check)
     for (const Case &k : cases)
       {
+        if (parts.is_quick && (double)k.in * k.out * k.ksize * k.ksize * k.h * k.w > 3e9)
+          continue;
         check_case (&card, &k, CUDA_KERNEL_MMA, ", mma");
         if (card.allow_hopper)
           check_case (&card, &k, CUDA_KERNEL_HOPPER, ", hopper");
       }
-  if (!only_check && !check_n_failed)
+  if (parts.time && !check_n_failed)
     time_layers (&card, side);
   if (check_n_failed)
     printf ("%d failed\n", check_n_failed);

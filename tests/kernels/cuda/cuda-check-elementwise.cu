@@ -13,12 +13,8 @@
 #include <functional>
 #include <vector>
 
-#include "../../../engine/backend/cuda/elementwise.cu"
-#include "../../../engine/backend/cuda/group-norm.cu"
-#include "../../../engine/backend/cuda/layout.cu"
-#include "../../../engine/backend/cuda/weights.cu"
-
 #include "cuda-check.h"
+#include "norm-rows.cuh"
 
 static cudaStream_t stream;
 static CudaStream S;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /* Products on the card: each variant against sums in double, then the time of the full-size model's.
- * usage: cuda-check-gemm [--check | --time] */
+ * usage: cuda-check-gemm [--check | --quick | --time]      --quick: small shapes, not timed */
 
 #include "cuda-check.cuh"
 
@@ -168,20 +168,22 @@ int
 main (int argc, char **argv)
 {
   CudaCard card = check_card ();
-  bool only_time = argc > 1 && strcmp (argv[1], "--time") == 0, only_check = argc > 1 && strcmp (argv[1], "--check") == 0;
+  CheckParts parts = check_parts (argc, argv);
 
   setvbuf (stdout, NULL, _IOLBF, 0);
-  if (!only_time)
+  if (parts.check)
     {
       for (const Case &k : cases)
         {
+          if (parts.is_quick && (double)k.m * k.n * k.k > 6e8)
+            continue;
           check_case (&card, &k, CUDA_KERNEL_MMA, ", mma");
           if (card.allow_hopper)
             check_case (&card, &k, CUDA_KERNEL_HOPPER, ", hopper");
         }
       check_small ();
     }
-  if (!only_check && !check_n_failed)
+  if (parts.time && !check_n_failed)
     time_all (&card);
   if (check_n_failed)
     printf ("%d failed\n", check_n_failed);

@@ -29,6 +29,21 @@ static int check_n_failed;
     } \
   while (0)
 
+/* What the first argument asks for: --check, --time, --quick (checks of small shapes), or all. */
+typedef struct
+{
+  bool check, time, is_quick;
+} CheckParts;
+
+static CheckParts
+check_parts (int argc, char **argv)
+{
+  const char *asked = argc > 1 ? argv[1] : "";
+  bool is_quick = strcmp (asked, "--quick") == 0;
+
+  return { strcmp (asked, "--time") != 0, !is_quick && strcmp (asked, "--check") != 0, is_quick };
+}
+
 static CudaCard
 check_card (void)
 {
