@@ -16,6 +16,7 @@
 #define PIECE_SIZE ((gsize)1 << 20)
 /* Numbers in whole blocks of every quantised type. */
 #define WHOLE ((gsize)256)
+#define TOLD_SIZE ((guint64)1 << 30)
 #define WAIT_US (20 * G_TIME_SPAN_MILLISECOND)
 /* Of the memory that is free on the host, at most this share is locked. */
 #define PINNED_SHARE 0.5
@@ -81,6 +82,8 @@ struct _CudaWeights
   /* The loader's own. */
   Stage stages[CUDA_N_STAGES];
   guint next_stage;
+  gint64 load_start_us;          /* of a row of blocks without a pause, and its bytes */
+  guint64 load_size;
   guint8 *raw;                   /* device: a convolution as stored, in bf16, before it is packed */
   gsize raw_size;
 };
@@ -344,6 +347,17 @@ load_block (CudaWeights *self, Block *block)
   cuda_ok (backend, cudaEventRecord (block->ready, backend->copy), "loading weights");
 }
 
+/* How fast the last blocks came that were asked for at once. */
+static void
+tell_load (CudaWeights *self)
+{
+  double seconds = (double)(g_get_monotonic_time () - self->load_start_us) / G_USEC_PER_SEC;
+
+  if (self->load_size > TOLD_SIZE)
+    g_debug ("loaded %.2f GB in %.3f s: %.1f GB/s", (double)self->load_size / 1e9, seconds, (double)self->load_size / 1e9 / seconds);
+  self->load_size = 0;
+}
+
 static gpointer
 loader_main (gpointer data)
 {
@@ -365,9 +379,14 @@ loader_main (gpointer data)
       self->is_busy = TRUE;
       g_mutex_unlock (&self->lock);
 
+      if (self->load_size == 0)
+        self->load_start_us = g_get_monotonic_time ();
       load_block (self, block);
+      self->load_size += block->size;
 
       g_mutex_lock (&self->lock);
+      if (g_queue_is_empty (&self->queue))
+        tell_load (self);
       self->is_busy = FALSE;
       block->is_queued = FALSE;
       block->is_there = TRUE;
