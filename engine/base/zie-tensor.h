@@ -75,6 +75,16 @@ typedef struct
   guint n_weights;
 } ZieWeightBlock;
 
+/* Numbers [from, from + n) of W in the order of its rows, scaled; both whole blocks. */
+static inline void
+zie_weight_numbers_to_f32 (const ZieWeight *w, gint64 from, gint64 n, float *dst)
+{
+  zie_dtype_to_f32 (w->dtype, dst, w->data + zie_dtype_row_size (w->dtype, from), n);
+  if (w->scales != NULL)
+    for (gint64 i = 0; i < n; i++)
+      dst[i] *= zie_weight_scale (w, (from + i) / w->cols);
+}
+
 static inline ZieTensor
 zie_tensor_new (ZieArena *arena, ZieDtype dtype, gint64 rows, gint64 cols)
 {
