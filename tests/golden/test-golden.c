@@ -6,6 +6,7 @@
  * loops minutes. */
 
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <glib/gstdio.h>
@@ -25,7 +26,8 @@
 #define F32_OWN_ERRORS 4.0
 
 /* Ours may not be farther from float64 than what the reference's bf16 run already accepts.  A quarter on top, because the two
- * errors are single draws of a random size. */
+ * errors are single draws of a random size.  The same on a card, whose activations are bf16 like the reference's: ours are
+ * rounded in fewer places (a norm, its gate and the sum that it goes to are one op, statistics and modulation are fp32). */
 #define BF16_OWN_ERRORS 1.25
 
 /* Whole jobs, float32 against float32 through up to nine steps: both carry their own rounding, and a step's error is amplified by
@@ -45,6 +47,31 @@ static ZieBackend *backend;
 static gboolean is_small;    /* set once, from the command line */
 
 /* ---- running one stage ------------------------------------------------------------------------------------------------- */
+
+/* On a device with memory of its own: all weights of the model stay there.  What is there already does. */
+static void
+place_weights (const ZieModel *model)
+{
+  const ZieWeights *const networks[] = { model->text_encoder.weights, model->transformer.weights, model->vae.weights };
+  g_autoptr(GArray) places = g_array_new (FALSE, FALSE, sizeof (ZieBlockPlace));
+  g_autoptr(GError) error = NULL;
+
+  if (backend->funcs->place == NULL)
+    return;
+  for (gsize i = 0; i < G_N_ELEMENTS (networks); i++)
+    for (guint b = 0; b < zie_weights_get_n_blocks (networks[i]); b++)
+      {
+        ZieBlockPlace place = { .block = zie_weights_get_block (networks[i], (int)b), .is_resident = TRUE };
+
+        for (guint w = 0; w < place.block->n_weights; w++)
+          place.size += backend->funcs->weight_size (&place.block->weights[w]);
+        if (place.size > 0)
+          g_array_append_val (places, place);
+      }
+  backend->funcs->place (backend, &(ZieWeightPlaces) { .places = (ZieBlockPlace *)(gpointer)places->data, .n_places = places->len },
+                         &error);
+  g_assert_no_error (error);
+}
 
 typedef void (*StageFunc) (const Case *c, ZieOpCtx *ctx, gpointer data);
 
@@ -71,6 +98,7 @@ run_stage (const Case *c, StageFunc func, gpointer data)
   func (c, &counter, data);
   g_assert_cmpfloat (tally.flops, >, 0);
 
+  place_weights (c->golden->model);
   memory = backend->funcs->alloc (backend, counted_device.peak, &error);
   g_assert_no_error (error);
   host_memory = g_aligned_alloc (1, counted_host.peak + 1, ZIE_ARENA_ALIGN);
@@ -79,6 +107,9 @@ run_stage (const Case *c, StageFunc func, gpointer data)
   func (c, &ctx, data);
   g_assert_cmpuint (device.peak, ==, counted_device.peak);
   g_assert_cmpuint (host.peak, ==, counted_host.peak);
+  if (backend->funcs->check != NULL)
+    backend->funcs->check (backend, &error);
+  g_assert_no_error (error);
   g_aligned_free (host_memory);
   backend->funcs->free (backend, memory, counted_device.peak);
 }
@@ -185,12 +216,10 @@ get_ids (const Case *c, guint *n)
 static gboolean
 can_run (const Case *c, gboolean whole)
 {
-  ZieOpCtx ctx;
   gboolean is_quick = has_blocks (c) || get_int (c, "n_steps") == 1;
 
-  zie_backend_init_ctx (backend, &ctx, NULL, NULL, c->compute, NULL);
-  if (ctx.compute != c->compute)
-    g_test_skip ("this backend does not compute in bf16");
+  if (c->compute == ZIE_COMPUTE_F32 && backend->act != ZIE_DTYPE_F32)
+    g_test_skip ("this backend does not compute in f32");
   else if (is_small && (!is_quick || (whole && c->compute != ZIE_COMPUTE_F32)))
     g_test_skip ("--small: plain loops would take minutes; the smaller runs cover them");
   else
@@ -623,6 +652,12 @@ main (int argc, char **argv)
   is_small = argc > 1 && strcmp (argv[1], "--small") == 0;
   threads = zie_threads_new (0, FALSE);
   backend = zie_backend_open (ZIE_BACKEND_AUTO, 0, threads, &error);
+  if (g_error_matches (error, ZIE_ERROR, ZIE_ERROR_BACKEND_UNAVAILABLE) && g_strcmp0 (g_getenv ("ZIE_BACKEND"), "cuda") == 0)
+    {
+      printf ("1..0 # SKIP %s\n", error->message);
+      zie_threads_free (threads);
+      return 0;
+    }
   g_assert_no_error (error);
   for (gsize i = 0; i < G_N_ELEMENTS (names); i++)
     {
@@ -632,6 +667,8 @@ main (int argc, char **argv)
     }
 
   rc = g_test_run ();
+  if (backend->funcs->release != NULL)           /* it may still be loading */
+    backend->funcs->release (backend);
   for (gsize i = 0; i < G_N_ELEMENTS (names); i++)
     golden_free (goldens[i]);
   zie_backend_free (backend);
