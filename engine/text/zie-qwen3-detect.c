@@ -8,7 +8,8 @@
 #define MAX_WIDTH (1 << 17)
 #define MAX_LAYERS 1024
 
-/* Qwen3-4B, of which Z-Image takes the state before the last layer; a file without that layer will do. */
+/* Qwen3-4B, of which Z-Image takes the state before the last layer.  A file without that layer will do; one of another size
+ * that has no final norm either is taken to be without it. */
 #define RELEASED_DIM 2560
 #define RELEASED_LAYERS 36
 
@@ -83,7 +84,8 @@ zie_qwen3_config_from_file (ZieQwen3Config *config, const ZieWeightFile *file, G
 {
   ZieQwen3Names names;
   gint64 vocab, dim, q, kv, head, ffn, one;
-  int n_layers;
+  g_autofree char *norm = NULL;
+  int n_layers, n_run;
 
   if (!zie_qwen3_find_names (file, &names))
     {
@@ -97,9 +99,11 @@ zie_qwen3_config_from_file (ZieQwen3Config *config, const ZieWeightFile *file, G
       || !get_matrix (file, &names, 0, "mlp.gate_proj.weight", "ffn_gate.weight", &ffn, &one, error))
     return FALSE;
 
+  norm = zie_qwen3_name (&names, -1, "norm.weight", "output_norm.weight");
   n_layers = count_layers (file, &names);
+  n_run = dim == RELEASED_DIM ? MIN (n_layers, RELEASED_LAYERS - 1) : n_layers - (zie_weight_file_lookup (file, norm) != NULL);
   if (vocab > 1 << 24 || dim > MAX_WIDTH || ffn > MAX_WIDTH || q > MAX_WIDTH || head < 2 || head % 2 != 0 || q % head != 0 || kv < head
-      || kv % head != 0 || q % kv != 0 || n_layers < 2)
+      || kv % head != 0 || q % kv != 0 || n_run < 1)
     {
       g_set_error (error, ZIE_ERROR, ZIE_ERROR_MODEL_UNSUPPORTED, "%s: has tensors of sizes that no Qwen3 model has",
                    zie_weight_file_get_path (file));
@@ -107,7 +111,7 @@ zie_qwen3_config_from_file (ZieQwen3Config *config, const ZieWeightFile *file, G
     }
 
   *config = (ZieQwen3Config) {
-    .dim = (int)dim, .ffn_dim = (int)ffn, .n_layers = dim == RELEASED_DIM && n_layers < RELEASED_LAYERS ? n_layers : n_layers - 1,
+    .dim = (int)dim, .ffn_dim = (int)ffn, .n_layers = n_run,
     .n_heads = (int)(q / head), .n_kv_heads = (int)(kv / head), .head_dim = (int)head, .vocab_size = (int)vocab,
     .norm_eps = (float)get_number (file, "attention.layer_norm_rms_epsilon", 1e-6),
     .rope_theta = get_number (file, "rope.freq_base", 1e6),
