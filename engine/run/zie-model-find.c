@@ -76,7 +76,7 @@ add (GPtrArray *found, const char *path, const char *place)
   g_ptr_array_add (found, candidate);
 }
 
-/* One candidate for a diffusers directory, and one for each transformer that lies in it as a file. */
+/* One candidate for a diffusers directory or a folder of our own, else one for each transformer that lies in it as a file. */
 static void
 add_place (GPtrArray *found, const ZieModelPlace *place)
 {
@@ -85,7 +85,7 @@ add_place (GPtrArray *found, const ZieModelPlace *place)
   g_autofree char *index = g_build_filename (folder, "model_index.json", NULL);
   g_autoptr(GPtrArray) files = NULL;
 
-  if (g_file_test (index, G_FILE_TEST_EXISTS))
+  if (g_file_test (index, G_FILE_TEST_EXISTS) || place->is_own)
     {
       add (found, folder, place->what);
       return;

@@ -344,6 +344,14 @@ fill_from (ZieModelPlaces *self, GPtrArray *found)
       }
 }
 
+/* In our own folder of models each has a folder that is called what it is. */
+static gboolean
+is_own_folder (const char *folder)
+{
+  g_autofree char *own = zie_model_get_folder (), *parent = g_path_get_dirname (folder);
+  return g_str_equal (own, parent);
+}
+
 /* A folder of files: ComfyUI's models folder, a repository of single files, a folder of downloads. */
 static gboolean
 resolve_loose (ZieModelPlaces *self, const char *folder, GError **error)
@@ -361,8 +369,8 @@ resolve_loose (ZieModelPlaces *self, const char *folder, GError **error)
   fill_from (self, found);
   if (self->tokenizer == NULL)
     self->tokenizer = file_in (folder, "tokenizer.json");
-  set_path (&self->name, self->weights[ZIE_MODEL_TRANSFORMER] != NULL ? name_of_file (self->weights[ZIE_MODEL_TRANSFORMER])
-                                                                      : name_of_folder (folder));
+  set_path (&self->name, self->weights[ZIE_MODEL_TRANSFORMER] != NULL && !is_own_folder (folder)
+                           ? name_of_file (self->weights[ZIE_MODEL_TRANSFORMER]) : name_of_folder (folder));
   return TRUE;
 }
 

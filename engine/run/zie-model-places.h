@@ -42,6 +42,7 @@ typedef struct
 {
   char *path;                /* owned */
   const char *what;          /* static: "Hugging Face cache" */
+  gboolean is_own;           /* a folder in which this program keeps one model */
 } ZieModelPlace;
 
 GPtrArray *zie_model_list_places (void);

@@ -152,7 +152,7 @@ place_free (gpointer data)
 }
 
 static void
-add_place (GPtrArray *places, const char *path, const char *what)
+add_place (GPtrArray *places, const char *path, const char *what, gboolean is_own)
 {
   ZieModelPlace *place;
 
@@ -162,7 +162,7 @@ add_place (GPtrArray *places, const char *path, const char *what)
     if (g_str_equal (((ZieModelPlace *)places->pdata[i])->path, path))
       return;
   place = g_new (ZieModelPlace, 1);
-  *place = (ZieModelPlace) { g_strdup (path), what };
+  *place = (ZieModelPlace) { g_strdup (path), what, is_own };
   g_ptr_array_add (places, place);
 }
 
@@ -219,7 +219,7 @@ add_hugging_face (GPtrArray *places)
     {
       g_autofree char *name = g_path_get_basename (folders->pdata[i]);
       if (g_str_has_prefix (name, "models--"))
-        add_place (places, folders->pdata[i], "Hugging Face cache");
+        add_place (places, folders->pdata[i], "Hugging Face cache", FALSE);
     }
 }
 
@@ -246,7 +246,7 @@ add_model_scope (GPtrArray *places)
           if (g_str_equal (org, "models") || g_str_equal (org, "hub"))
             continue;
           for (guint n = 0; n < names->len; n++)
-            add_place (places, names->pdata[n], "ModelScope cache");
+            add_place (places, names->pdata[n], "ModelScope cache", FALSE);
         }
     }
 }
@@ -259,7 +259,7 @@ add_comfy (GPtrArray *places)
   for (guint i = 0; i < G_N_ELEMENTS (below_home); i++)
     {
       g_autofree char *path = g_build_filename (g_get_home_dir (), below_home[i], "models", NULL);
-      add_place (places, path, "ComfyUI");
+      add_place (places, path, "ComfyUI", FALSE);
     }
 }
 
@@ -277,7 +277,7 @@ zie_model_list_places (void)
   g_autoptr(GPtrArray) folders = list_folders (own);
 
   for (guint i = 0; i < folders->len; i++)
-    add_place (places, folders->pdata[i], "models folder");
+    add_place (places, folders->pdata[i], "models folder", TRUE);
   add_hugging_face (places);
   add_model_scope (places);
   add_comfy (places);

@@ -466,9 +466,13 @@ class Machine(Folder):
         os.remove(os.path.join(self.folder, "scope", "models", "org", "Half", "transformer", "diffusion_pytorch_model.gguf"))
         os.symlink(os.path.join(source, "transformer", "diffusion_pytorch_model.gguf"),
                    os.path.join(self.folder, "home", "ComfyUI", "models", "diffusion_models", "some-name"))
+        own = os.path.join(self.folder, "data", "zimage-studio", "models", "Fetched", "diffusion_models")
+        os.makedirs(own)
+        os.symlink(os.path.join(source, "transformer", "diffusion_pytorch_model.gguf"), os.path.join(own, "t.gguf"))
         found = json.loads(self.zimage("models", "list", "--json", env=here).stdout)
         by_place = {model["place"]: model for model in found}
-        self.assertEqual(sorted(by_place), ["ComfyUI", "Hugging Face cache", "ModelScope cache", "demo"])
+        self.assertEqual(sorted(by_place), ["ComfyUI", "Hugging Face cache", "ModelScope cache", "demo", "models folder"])
+        self.assertEqual(by_place["models folder"]["name"], "Fetched")
         self.assertEqual(by_place["Hugging Face cache"]["name"], "Some-Model")
         self.assertTrue(by_place["Hugging Face cache"]["complete"])
         self.assertIn("transformer", by_place["ModelScope cache"]["missing"])
