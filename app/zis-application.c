@@ -3,6 +3,8 @@
 
 #include "zis-application.h"
 
+#include <malloc.h>
+
 #include "zis-window.h"
 
 struct _ZisApplication
@@ -90,9 +92,20 @@ zis_application_init (ZisApplication *self)
 {
 }
 
+/* Short-lived workers load, scale and save pictures.  glibc would give each thread an arena of its own, and each arena
+ * keeps its holes: after a few hundred pictures ten megabytes of them. */
+static void
+limit_arenas (void)
+{
+#ifdef M_ARENA_MAX
+  mallopt (M_ARENA_MAX, 2);
+#endif
+}
+
 ZisApplication *
 zis_application_new (void)
 {
+  limit_arenas ();
   return g_object_new (ZIS_TYPE_APPLICATION,
                        "application-id", ZIS_APP_ID,
                        "flags", G_APPLICATION_HANDLES_OPEN,

@@ -15,6 +15,7 @@ struct _ZisGallery
   GtkListView *list;
   GMenuModel *menu;
   GtkSingleSelection *selection;   /* owned */
+  GPtrArray *items;          /* owned array of borrowed GtkListItems: those that show a picture */
   GtkPopover *popover;       /* owned as a child */
   gboolean is_selecting;     /* the program selects, not the user */
   gpointer last;             /* not owned, only compared: the item selected before */
@@ -105,22 +106,49 @@ update_item (GtkListItem *item)
   zis_compat_list_item_set_label (item, zis_picture_get_title (picture));
 }
 
+/* A list view makes rows for some two hundred pictures; thumbnails are for those that are seen, and half a page to
+ * each side for who scrolls. */
+static void
+update_wish (ZisGallery *self, GtkListItem *item)
+{
+  GtkAdjustment *adjustment = gtk_scrolled_window_get_hadjustment (self->scroller);
+  double page = gtk_adjustment_get_page_size (adjustment), at = gtk_adjustment_get_value (adjustment);
+  guint n = MAX (1, g_list_model_get_n_items (G_LIST_MODEL (self->selection)));
+  double width = MAX (THUMB_SIZE, gtk_adjustment_get_upper (adjustment) / n), x = gtk_list_item_get_position (item) * width;
+
+  if (x + width >= at - page / 2 && x <= at + page * 3 / 2)
+    zis_picture_want_thumbnail (gtk_list_item_get_item (item));
+  else
+    zis_picture_drop_thumbnail (gtk_list_item_get_item (item));
+}
+
+static void
+update_wishes (ZisGallery *self)
+{
+  for (guint i = 0; i < self->items->len; i++)
+    update_wish (self, g_ptr_array_index (self->items, i));
+}
+
 static void
 on_item_bind (GtkSignalListItemFactory *factory, GtkListItem *item, gpointer user_data)
 {
+  ZisGallery *self = user_data;
   ZisPicture *picture = gtk_list_item_get_item (item);
 
+  g_ptr_array_add (self->items, item);
   g_signal_connect_swapped (picture, "notify::thumbnail", G_CALLBACK (update_item), item);
   g_signal_connect_swapped (picture, "notify::title", G_CALLBACK (update_item), item);
-  zis_picture_want_thumbnail (picture);
+  update_wish (self, item);
   update_item (item);
 }
 
 static void
 on_item_unbind (GtkSignalListItemFactory *factory, GtkListItem *item, gpointer user_data)
 {
+  ZisGallery *self = user_data;
   ZisPicture *picture = gtk_list_item_get_item (item);
 
+  g_ptr_array_remove_fast (self->items, item);
   g_signal_handlers_disconnect_by_data (picture, item);
   zis_picture_drop_thumbnail (picture);
 }
@@ -206,6 +234,7 @@ zis_gallery_dispose (GObject *object)
   while ((child = gtk_widget_get_first_child (GTK_WIDGET (self))) != NULL)
     gtk_widget_unparent (child);
   g_clear_object (&self->selection);
+  g_clear_pointer (&self->items, g_ptr_array_unref);
 
   G_OBJECT_CLASS (zis_gallery_parent_class)->dispose (object);
 }
@@ -235,9 +264,10 @@ zis_gallery_init (ZisGallery *self)
   GtkListItemFactory *factory = gtk_signal_list_item_factory_new ();
 
   gtk_widget_init_template (GTK_WIDGET (self));
-  g_signal_connect (factory, "setup", G_CALLBACK (on_item_setup), NULL);
-  g_signal_connect (factory, "bind", G_CALLBACK (on_item_bind), NULL);
-  g_signal_connect (factory, "unbind", G_CALLBACK (on_item_unbind), NULL);
+  self->items = g_ptr_array_new ();
+  g_signal_connect (factory, "setup", G_CALLBACK (on_item_setup), self);
+  g_signal_connect (factory, "bind", G_CALLBACK (on_item_bind), self);
+  g_signal_connect (factory, "unbind", G_CALLBACK (on_item_unbind), self);
   gtk_list_view_set_factory (self->list, factory);
   g_object_unref (factory);
   g_signal_connect (self->list, "activate", G_CALLBACK (on_activated), self);
@@ -251,9 +281,13 @@ zis_gallery_init (ZisGallery *self)
 void
 zis_gallery_setup (ZisGallery *self, ZisGalleryModel *model)
 {
+  GtkAdjustment *adjustment = gtk_scrolled_window_get_hadjustment (self->scroller);
+
   self->selection = gtk_single_selection_new (G_LIST_MODEL (g_object_ref (model)));
   gtk_single_selection_set_autoselect (self->selection, FALSE);
   gtk_single_selection_set_can_unselect (self->selection, TRUE);
   gtk_list_view_set_model (self->list, GTK_SELECTION_MODEL (self->selection));
   g_signal_connect_object (self->selection, "notify::selected", G_CALLBACK (on_selected), self, G_CONNECT_SWAPPED);
+  g_signal_connect_object (adjustment, "changed", G_CALLBACK (update_wishes), self, G_CONNECT_SWAPPED);
+  g_signal_connect_object (adjustment, "value-changed", G_CALLBACK (update_wishes), self, G_CONNECT_SWAPPED);
 }

@@ -380,7 +380,11 @@ zis_picture_drop_thumbnail (ZisPicture *self)
   if (self->thumbnailing)
     g_cancellable_cancel (self->thumbnailing);
   g_clear_object (&self->thumbnailing);
-  g_clear_object (&self->thumbnail);
+  if (self->thumbnail)
+    {
+      g_clear_object (&self->thumbnail);
+      g_object_notify_by_pspec (G_OBJECT (self), properties[PROP_THUMBNAIL]);
+    }
 }
 
 static void
