@@ -20,8 +20,8 @@ attention (const ZieDit *self, const ZieDitBlock *block, ZieOpCtx *ctx, ZieTenso
   ZieTensor v = zie_tensor_cols (&qkv, 2 * config->dim, config->dim);
 
   zie_lora_linear_stacked (ctx, &qkv, h, (const ZieWeight *[]) { &block->q, &block->k, &block->v }, 3);
-  ops->qk_norm_rope (ctx, &q, &block->norm_q, cos, sin, config->n_heads, ZIE_ROPE_INTERLEAVED, config->norm_eps);
-  ops->qk_norm_rope (ctx, &k, &block->norm_k, cos, sin, config->n_heads, ZIE_ROPE_INTERLEAVED, config->norm_eps);
+  ops->qk_norm_rope_pair (ctx, &q, &k, &block->norm_q, &block->norm_k, cos, sin, config->n_heads, config->n_heads,
+                          ZIE_ROPE_INTERLEAVED, config->norm_eps);
   ops->attention (ctx, h, &q, &k, &v, config->n_heads, config->n_heads, 1.0f / sqrtf ((float)config->head_dim), FALSE);
 
   *y = q;                                        /* q has been used: its columns take the result */

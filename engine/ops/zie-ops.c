@@ -74,6 +74,14 @@ composed_gated_norm_add_norm (ZieOpCtx *ctx, ZieTensor *x, const ZieTensor *y, c
   ctx->ops->rms_norm (ctx, h, x, w_next, scale, eps);
 }
 
+static void
+composed_qk_norm_rope_pair (ZieOpCtx *ctx, ZieTensor *q, ZieTensor *k, const ZieWeight *wq, const ZieWeight *wk, const ZieTensor *cos,
+                            const ZieTensor *sin, int heads, int kv_heads, ZieRope rope, float eps)
+{
+  ctx->ops->qk_norm_rope (ctx, q, wq, cos, sin, heads, rope, eps);
+  ctx->ops->qk_norm_rope (ctx, k, wk, cos, sin, kv_heads, rope, eps);
+}
+
 void
 zie_ops_compose (ZieOps *ops)
 {
@@ -81,6 +89,8 @@ zie_ops_compose (ZieOps *ops)
     ops->linear_stacked = composed_linear_stacked;
   if (ops->gated_norm_add_norm == NULL)
     ops->gated_norm_add_norm = composed_gated_norm_add_norm;
+  if (ops->qk_norm_rope_pair == NULL)
+    ops->qk_norm_rope_pair = composed_qk_norm_rope_pair;
 }
 
 /* The counting backend: each op says its shape, and count() does the rest. */

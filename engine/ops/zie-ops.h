@@ -135,6 +135,10 @@ struct _ZieOps
   void (*qk_norm_rope) (ZieOpCtx *ctx, ZieTensor *x, const ZieWeight *w, const ZieTensor *cos, const ZieTensor *sin,
                         int heads, ZieRope rope, float eps);
 
+  /* Both of a layer in one pass: q with HEADS, k with KV_HEADS.  Composed of the one above where a backend has none. */
+  void (*qk_norm_rope_pair) (ZieOpCtx *ctx, ZieTensor *q, ZieTensor *k, const ZieWeight *wq, const ZieWeight *wk,
+                             const ZieTensor *cos, const ZieTensor *sin, int heads, int kv_heads, ZieRope rope, float eps);
+
   /* o = softmax (q k^T * scale [+ causal mask]) v per head; q, o [m, heads * d], k, v [n, kv_heads * d]; query head h
    * uses key head h / (heads / kv_heads).  Row strides are free, so q, k, v may be columns of one tensor.  The score
    * matrix is never stored whole. */

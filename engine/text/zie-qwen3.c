@@ -48,8 +48,8 @@ attention (const ZieQwen3 *self, const ZieQwen3Layer *layer, ZieOpCtx *ctx, ZieT
 
   ops->rms_norm (ctx, &h, x, &layer->norm, NULL, config->norm_eps);
   ops->linear_stacked (ctx, &qkv, &h, (const ZieWeight *[]) { &layer->q, &layer->k, &layer->v }, 3);
-  ops->qk_norm_rope (ctx, &q, &layer->norm_q, cos, sin, config->n_heads, ZIE_ROPE_HALF, config->norm_eps);
-  ops->qk_norm_rope (ctx, &k, &layer->norm_k, cos, sin, config->n_kv_heads, ZIE_ROPE_HALF, config->norm_eps);
+  ops->qk_norm_rope_pair (ctx, &q, &k, &layer->norm_q, &layer->norm_k, cos, sin, config->n_heads, config->n_kv_heads, ZIE_ROPE_HALF,
+                          config->norm_eps);
   ops->attention (ctx, &o, &q, &k, &v, config->n_heads, config->n_kv_heads, 1.0f / sqrtf ((float)config->head_dim), TRUE);
   ops->linear (ctx, &h, &o, &layer->out, NULL);
   ops->add (ctx, x, &h);

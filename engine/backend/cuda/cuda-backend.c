@@ -216,7 +216,7 @@ create (CudaBackend *self)
   if ((code = cudaStreamCreateWithFlags (&self->compute, cudaStreamNonBlocking)) != cudaSuccess
       || (code = cudaStreamCreateWithFlags (&self->copy, cudaStreamNonBlocking)) != cudaSuccess
       || (code = cudaEventCreateWithFlags (&self->bounced, flags)) != cudaSuccess
-      || (code = cudaHostAlloc ((void **)&self->bounce, CUDA_STAGE_SIZE, cudaHostAllocDefault)) != cudaSuccess
+      || (code = cudaHostAlloc ((void **)&self->bounce, CUDA_BOUNCE_SIZE, cudaHostAllocDefault)) != cudaSuccess
       || (code = cudaMalloc ((void **)&self->workspace, self->workspace_size)) != cudaSuccess)
     return code;
   for (guint i = 0; i < PACE_MARKS; i++)

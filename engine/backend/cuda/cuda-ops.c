@@ -91,7 +91,17 @@ row_or_null (const ZieTensor *t)
 static gint64
 rows_at_once (const ZieTensor *t)
 {
-  return MAX (1, (gint64)(CUDA_STAGE_SIZE / zie_dtype_row_size (t->dtype, t->cols)));
+  return MAX (1, (gint64)(CUDA_BOUNCE_SIZE / zie_dtype_row_size (t->dtype, t->cols)));
+}
+
+/* N rows of ROW bytes; in one piece where nothing lies between them, which is many times quicker for short rows. */
+static int
+copy_rows (const CudaBackend *self, void *to, gsize to_pitch, const void *from, gsize from_pitch, gsize row, gint64 n,
+           enum cudaMemcpyKind kind)
+{
+  if (to_pitch == row && from_pitch == row)
+    return cudaMemcpyAsync (to, from, row * (gsize)n, kind, self->compute);
+  return cudaMemcpy2DAsync (to, to_pitch, from, from_pitch, row, (gsize)n, kind, self->compute);
 }
 
 static void
@@ -102,7 +112,7 @@ cuda_upload (ZieOpCtx *ctx, ZieTensor *dst, const void *host)
   gint64 step = rows_at_once (dst);
   const float *from = host;
 
-  g_assert (row <= CUDA_STAGE_SIZE);
+  g_assert (row <= CUDA_BOUNCE_SIZE);
   for (gint64 r = 0; r < dst->rows && begin (ctx, "upload", zie_op_shape_elementwise (dst->rows, dst->cols, 1)); r += step)
     {
       gint64 n = MIN (step, dst->rows - r), count = n * dst->cols;
@@ -113,8 +123,7 @@ cuda_upload (ZieOpCtx *ctx, ZieTensor *dst, const void *host)
         for (gint64 i = 0; i < count; i++)
           ((guint16 *)(gpointer)self->bounce)[i] = zie_f32_to_bf16 (from[i]);
       from += count;
-      end (ctx, cudaMemcpy2DAsync (dst->data + (gsize)r * pitch, pitch, self->bounce, row, row, (gsize)n, cudaMemcpyHostToDevice,
-                                   self->compute));
+      end (ctx, copy_rows (self, dst->data + (gsize)r * pitch, pitch, self->bounce, row, row, n, cudaMemcpyHostToDevice));
       end (ctx, cudaEventRecord (self->bounced, self->compute));
       end (ctx, cudaEventSynchronize (self->bounced));
     }
@@ -128,13 +137,12 @@ cuda_download (ZieOpCtx *ctx, void *host, const ZieTensor *src)
   gint64 step = rows_at_once (src);
   float *to = host;
 
-  g_assert (row <= CUDA_STAGE_SIZE);
+  g_assert (row <= CUDA_BOUNCE_SIZE);
   for (gint64 r = 0; r < src->rows && begin (ctx, "download", zie_op_shape_elementwise (src->rows, src->cols, 1)); r += step)
     {
       gint64 n = MIN (step, src->rows - r), count = n * src->cols;
 
-      end (ctx, cudaMemcpy2DAsync (self->bounce, row, src->data + (gsize)r * pitch, pitch, row, (gsize)n, cudaMemcpyDeviceToHost,
-                                   self->compute));
+      end (ctx, copy_rows (self, self->bounce, row, src->data + (gsize)r * pitch, pitch, row, n, cudaMemcpyDeviceToHost));
       end (ctx, cudaEventRecord (self->bounced, self->compute));
       end (ctx, cudaEventSynchronize (self->bounced));
       if (is_f32 (src))
@@ -289,6 +297,21 @@ cuda_layer_norm (ZieOpCtx *ctx, ZieTensor *y, const ZieTensor *x, const ZieTenso
 }
 
 static void
+cuda_qk_norm_rope_pair (ZieOpCtx *ctx, ZieTensor *q, ZieTensor *k, const ZieWeight *wq, const ZieWeight *wk, const ZieTensor *cos,
+                        const ZieTensor *sin, int heads, int kv_heads, ZieRope rope, float eps)
+{
+  ZieOpShape shape = zie_op_shape_elementwise (q->rows, q->cols + k->cols, 2);
+  CudaQkNormRope a = { .q = bf16 (q), .k = bf16 (k), .ldq = q->stride, .ldk = k->stride, .rows = q->rows, .heads = heads,
+                       .kv_heads = kv_heads, .d = (int)(q->cols / heads), .half = rope == ZIE_ROPE_HALF, .wq = vector (ctx, wq),
+                       .wk = vector (ctx, wk), .cos = zie_tensor_f32 (cos), .sin = zie_tensor_f32 (sin), .eps = eps };
+
+  zie_op_shape_qk_norm_rope (q, wq, cos, sin, heads);
+  zie_op_shape_qk_norm_rope (k, wk, cos, sin, kv_heads);
+  if (begin (ctx, "qk_norm_rope", shape))
+    end (ctx, zie_cuda_qk_norm_rope (stream_of (ctx), &a));
+}
+
+static void
 cuda_qk_norm_rope (ZieOpCtx *ctx, ZieTensor *x, const ZieWeight *w, const ZieTensor *cos, const ZieTensor *sin, int heads,
                    ZieRope rope, float eps)
 {
@@ -414,8 +437,8 @@ cuda_copy (ZieOpCtx *ctx, ZieTensor *y, const ZieTensor *x)
   CudaBackend *self = ctx->backend;
 
   if (begin (ctx, "copy", zie_op_shape_map (y, x)))
-    end (ctx, cudaMemcpy2DAsync (y->data, zie_dtype_row_size (y->dtype, y->stride), x->data, zie_dtype_row_size (x->dtype, x->stride),
-                                 zie_dtype_row_size (x->dtype, x->cols), (gsize)x->rows, cudaMemcpyDeviceToDevice, self->compute));
+    end (ctx, copy_rows (self, y->data, zie_dtype_row_size (y->dtype, y->stride), x->data, zie_dtype_row_size (x->dtype, x->stride),
+                         zie_dtype_row_size (x->dtype, x->cols), x->rows, cudaMemcpyDeviceToDevice));
 }
 
 static void
@@ -548,6 +571,7 @@ cuda_ops_init (ZieOps *ops)
     .gated_norm_add_norm = cuda_gated_norm_add_norm,
     .layer_norm = cuda_layer_norm,
     .qk_norm_rope = cuda_qk_norm_rope,
+    .qk_norm_rope_pair = cuda_qk_norm_rope_pair,
     .attention = cuda_attention,
     .swiglu = cuda_swiglu,
     .add = cuda_add,

@@ -17,8 +17,9 @@
 #define PACE_MARKS 3
 
 /* Copies between pageable and device memory pass through these blocks of pinned memory. */
-#define CUDA_STAGE_SIZE ((gsize)16 << 20)
+#define CUDA_STAGE_SIZE ((gsize)32 << 20)
 #define CUDA_N_STAGES 4
+#define CUDA_BOUNCE_SIZE ((gsize)16 << 20)
 
 typedef struct _CudaWeights CudaWeights;
 typedef struct _CudaProfile CudaProfile;
@@ -43,7 +44,7 @@ typedef struct
 
   cudaEvent_t marks[PACE_MARKS];
   guint n_launched, n_marks;
-  guint8 *bounce;                /* pinned, CUDA_STAGE_SIZE */
+  guint8 *bounce;                /* pinned, CUDA_BOUNCE_SIZE */
   cudaEvent_t bounced;
 
   const char *op;                /* that is being launched: for messages */
