@@ -12,9 +12,9 @@ typedef struct
 } Decode;
 
 int
-zie_vae_get_n_bands (int picture_height)
+zie_vae_get_n_bands (const ZieOps *ops, int picture_height)
 {
-  return (picture_height + ZIE_VAE_BAND_ROWS - 1) / ZIE_VAE_BAND_ROWS;
+  return (picture_height + ops->band_rows - 1) / ops->band_rows;
 }
 
 static void
@@ -75,17 +75,17 @@ trunk (const ZieVae *self, ZieOpCtx *ctx, ZieVaeWalk *walk, gpointer data)
 static gboolean
 emit_bands (const ZieVae *self, ZieOpCtx *ctx, const ZieTensor *x, const ZieVaeSink *sink)
 {
-  int n_bands = zie_vae_get_n_bands ((int)x->h);
+  int n_bands = zie_vae_get_n_bands (ctx->ops, (int)x->h), band_rows = ctx->ops->band_rows;
   ZieMark mark = zie_arena_mark (ctx->arena);
   ZieTensor scale, shift, rows;
   gboolean go_on = TRUE;
 
   zie_vae_norm (self, ctx, x, &self->decoder.norm_out, &scale, &shift);
-  rows = zie_tensor_new_image (ctx->arena, ZIE_DTYPE_F32, MIN (ZIE_VAE_BAND_ROWS, x->h), x->w, 3);
+  rows = zie_tensor_new_image (ctx->arena, ZIE_DTYPE_F32, MIN (band_rows, x->h), x->w, 3);
 
   for (int i = 0; i < n_bands && go_on; i++)
     {
-      gint64 y = (gint64)i * ZIE_VAE_BAND_ROWS, n = MIN (ZIE_VAE_BAND_ROWS, x->h - y);
+      gint64 y = (gint64)i * band_rows, n = MIN (band_rows, x->h - y);
       ZieConvArgs args = { .stride = 1, .gn_scale = &scale, .gn_shift = &shift, .row0 = y };
       ZieTensor band = rows;
 

@@ -7,7 +7,6 @@
 #define ZIE_VAE_LEVELS 4
 #define ZIE_VAE_SCALE 8               /* pixels to a latent element, each way */
 #define ZIE_VAE_MAX_LAYERS 4
-#define ZIE_VAE_BAND_ROWS 64          /* picture rows that the decode hands out at a time */
 
 /* The autoencoder (spec section 7). */
 typedef struct
@@ -87,7 +86,7 @@ typedef struct
   gpointer data;
 } ZieVaeSink;
 
-int zie_vae_get_n_bands (int picture_height);
+int zie_vae_get_n_bands (const ZieOps *ops, int picture_height);
 
 /* latent [latent_channels, h * w] f32 in model space.  Exact: GroupNorm statistics of the whole picture, one global
  * attention; each layer runs over the whole picture, the last convolution band by band.  FALSE: cancelled or stopped. */

@@ -247,6 +247,7 @@ zie_ops_init_counting (ZieOps *ops, const ZieOps *backend)
 {
   *ops = (ZieOps) {
     .name = "counting",
+    .band_rows = backend->band_rows,
     .scratch = backend->scratch,
     .upload = count_upload,
     .download = count_download,

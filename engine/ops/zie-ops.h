@@ -95,6 +95,7 @@ typedef struct
 struct _ZieOps
 {
   const char *name;
+  int band_rows;               /* rows of the picture that a decode hands out at a time: a few hundredths of a second each */
 
   /* Bytes of scratch the op with SHAPE takes from the arena (all threads together). */
   gsize (*scratch) (const ZieOpCtx *ctx, const ZieOpShape *shape);

@@ -117,7 +117,7 @@ plan_unchecked (ZieModel *model, const ZieDevice *device, const ZieRequest *requ
   self->height = request->height;
   self->n_steps = request->n_steps;
   self->n_images = request->n_images;
-  self->n_bands = zie_vae_get_n_bands (request->height);
+  self->n_bands = zie_vae_get_n_bands (&counter->ops, request->height);
   count (self, counter, model, request, feed);
 
   self->has_device_memory = funcs != NULL && funcs->weight_size != NULL;

@@ -388,7 +388,7 @@ zie_stages_decode (ZieStages *self, guint8 *pixels, GError **error)
   gint64 channels = self->model->vae.config.latent_channels, area = (gint64)self->h * self->w;
   gsize width = (gsize)self->request->width, height = (gsize)self->request->height;
   ZieTensor latent = zie_tensor_new (ctx->arena, ZIE_DTYPE_F32, channels, area);
-  Decoding d = { .stages = self, .pixels = pixels, .host = host_floats (self, 3 * width * ZIE_VAE_BAND_ROWS) };
+  Decoding d = { .stages = self, .pixels = pixels, .host = host_floats (self, 3 * width * (gsize)self->ctx->ops->band_rows) };
   ZieVaeSink sink = { on_layer, on_band, &d };
   gboolean done, dump = zie_dump_is_on () && !is_counting (self);
 

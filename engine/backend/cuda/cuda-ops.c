@@ -558,6 +558,7 @@ cuda_ops_init (ZieOps *ops)
 {
   *ops = (ZieOps) {
     .name = "cuda",
+    .band_rows = 256,
     .scratch = cuda_scratch,
     .acquire = cuda_acquire,
     .release = cuda_release,

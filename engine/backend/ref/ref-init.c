@@ -32,6 +32,7 @@ zie_ops_init_ref (ZieOps *ops)
 {
   *ops = (ZieOps) {
     .name = "ref",
+    .band_rows = 64,
     .scratch = ref_scratch,
     .upload = ref_upload,
     .download = ref_download,
