@@ -11,6 +11,11 @@
 #include "cuda-kernels.h"
 #include "cuda-nvml.h"
 
+#if CUDART_VERSION < 12050       /* there it asks for the runtime's own version, which has what we ask for */
+#define cudaGetDriverEntryPointByVersion(symbol, pointer, version, flags, result) \
+  cudaGetDriverEntryPoint (symbol, pointer, flags, result)
+#endif
+
 /* How far the host may be ahead of the device: after each PACE_OPS launches a mark is set, and launching waits for the
  * mark PACE_MARKS before.  A cancelled job is over when what was launched is, so this bounds the wait. */
 #define PACE_OPS 16

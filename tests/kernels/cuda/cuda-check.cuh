@@ -13,6 +13,11 @@
 
 #include "cuda-kernels.h"
 
+#if CUDART_VERSION < 12050       /* there it asks for the runtime's own version, which has what we ask for */
+#define cudaGetDriverEntryPointByVersion(symbol, pointer, version, flags, result) \
+  cudaGetDriverEntryPoint (symbol, pointer, flags, result)
+#endif
+
 enum { CHECK_SKIPPED = 77, CHECK_GUARD = 256 };
 
 static int check_n_failed;
