@@ -85,6 +85,9 @@ models_list (int argc, char **argv)
 
 static const CliCommand commands[] = {
   { "list", models_list, N_("list the models on this computer") },
+  { "catalogue", cli_models_catalogue, N_("list the models that can be fetched") },
+  { "fetch", cli_models_fetch, N_("fetch a model from the network") },
+  { "repair", cli_models_repair, N_("find what is damaged in a fetched model, and fetch it again") },
 };
 
 static void

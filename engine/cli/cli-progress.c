@@ -6,15 +6,10 @@
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/ioctl.h>
-#include <unistd.h>
 
 #include "config.h"
+#include "cli-bar.h"
 #include "cli-i18n.h"
-
-#define DEFAULT_COLUMNS 80
-#define MIN_BAR 8
-#define MAX_BAR 40
 
 /* How stages compare where the plan does not say. */
 static const double default_weights[ZIE_N_STAGES] = { 0.05, 0.01, 0.84, 0.10 };
@@ -42,10 +37,7 @@ stage_words (ZieStage stage)
 void
 cli_progress_init (CliProgress *self, guint n_pictures, gboolean is_silent)
 {
-  const char *term = g_getenv ("TERM");
-
-  *self = (CliProgress) { .n_pictures = n_pictures, .is_silent = is_silent };
-  self->is_bar = isatty (STDERR_FILENO) && g_strcmp0 (term, "dumb") != 0;
+  *self = (CliProgress) { .n_pictures = n_pictures, .is_silent = is_silent, .is_bar = cli_bar_is_possible () };
   memcpy (self->weights, default_weights, sizeof self->weights);
 }
 
@@ -95,48 +87,6 @@ cli_progress_seconds_left (const CliProgress *self, double elapsed)
   return elapsed * (1 - self->fraction) / self->fraction;
 }
 
-static int
-n_columns (void)
-{
-  struct winsize size;
-
-  return ioctl (STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : DEFAULT_COLUMNS;
-}
-
-/* WIDTH cells, FRACTION of them full: in eighths where the locale has the blocks. */
-static void
-append_bar (GString *line, int width, double fraction)
-{
-  gboolean is_utf8 = g_get_charset (NULL);
-  int eighths = (int)lround (fraction * width * 8);
-
-  g_string_append (line, is_utf8 ? "▕" : "[");
-  for (int i = 0; i < width; i++, eighths -= 8)
-    if (!is_utf8)
-      g_string_append_c (line, eighths >= 4 ? '#' : '.');
-    else if (eighths <= 0)
-      g_string_append_c (line, ' ');
-    else
-      g_string_append_unichar (line, 0x2590 - (gunichar)MIN (eighths, 8));   /* U+258F, an eighth … U+2588, full */
-  g_string_append (line, is_utf8 ? "▏" : "]");
-}
-
-/* Columns that TEXT takes; East Asian letters take two. */
-static int
-display_width (const char *text)
-{
-  int width = 0;
-
-  for (const char *p = text; *p != '\0'; p = g_utf8_next_char (p))
-    {
-      gunichar c = g_utf8_get_char (p);
-
-      width += g_unichar_iszerowidth (c) ? 0 : g_unichar_iswide (c) ? 2 : 1;
-    }
-
-  return width;
-}
-
 static char *
 words_before_bar (const CliProgress *self)
 {
@@ -175,29 +125,13 @@ cli_progress_tick (CliProgress *self)
 {
   g_autofree char *before = NULL;
   g_autofree char *after = NULL;
-  GString *line;
-  int columns, room;
 
   if (self->is_silent || !self->is_bar || self->start_us == 0)
     return;
 
   before = words_before_bar (self);
   after = words_after_bar (self);
-  columns = n_columns ();
-  room = columns - 1 - display_width (before) - display_width (after) - 6;
-
-  line = g_string_new ("\r");
-  g_string_append (line, display_width (before) < columns ? before : "");
-  if (room >= MIN_BAR)
-    {
-      g_string_append (line, "  ");
-      append_bar (line, MIN (room, MAX_BAR), self->fraction);
-    }
-  if (display_width (before) + 2 + display_width (after) < columns)
-    g_string_append_printf (line, "  %s", after);
-
-  g_printerr ("%s\033[K", line->str);
-  g_string_free (line, TRUE);
+  cli_bar_draw (before, self->fraction, after);
   self->is_drawn = TRUE;
 }
 
@@ -205,7 +139,7 @@ void
 cli_progress_clear (CliProgress *self)
 {
   if (self->is_drawn)
-    g_printerr ("\r\033[K");
+    cli_bar_clear ();
   self->is_drawn = FALSE;
 }
 

@@ -33,6 +33,9 @@ int cli_generate (int argc, char **argv);
 int cli_info (int argc, char **argv);
 int cli_inspect (int argc, char **argv);
 int cli_models (int argc, char **argv);
+int cli_models_catalogue (int argc, char **argv);
+int cli_models_fetch (int argc, char **argv);
+int cli_models_repair (int argc, char **argv);
 int cli_plan (int argc, char **argv);
 int cli_tokenize (int argc, char **argv);
 

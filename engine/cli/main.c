@@ -12,7 +12,7 @@ static const CliCommand commands[] = {
   { "generate", cli_generate, N_("paint pictures from sentences") },
   { "plan", cli_plan, N_("say what that will need, without doing it") },
   { "info", cli_info, N_("say what a model is") },
-  { "models", cli_models, N_("list the models on this computer") },
+  { "models", cli_models, N_("list the models on this computer, fetch and repair them") },
   { "inspect", cli_inspect, N_("print the recipe inside a picture") },
   { "tokenize", cli_tokenize, N_("print a text's token ids") },
   { "devices", cli_devices, N_("list what can compute here") },

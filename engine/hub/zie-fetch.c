@@ -569,7 +569,11 @@ describe_state (ZieFetch *self)
       why = self->workers[i].is_waiting && why == NULL ? self->workers[i].why : why;
     }
   progress->state = self->is_paused ? ZIE_FETCH_PAUSED : why != NULL && !is_busy ? ZIE_FETCH_WAITING : self->phase;
-  g_strlcpy (progress->message, progress->state == ZIE_FETCH_WAITING ? why : "", sizeof progress->message);
+  progress->message[0] = '\0';
+  if (progress->state == ZIE_FETCH_WAITING && strlen (why) < sizeof progress->message)
+    g_strlcpy (progress->message, why, sizeof progress->message);
+  else if (progress->state == ZIE_FETCH_WAITING)                        /* not cut within a letter */
+    g_strlcpy (progress->message, why, (gsize)(g_utf8_find_prev_char (why, why + sizeof progress->message) - why) + 1);
   if (progress->state != ZIE_FETCH_FETCHING)
     {
       progress->bytes_per_second = 0;
@@ -613,6 +617,8 @@ run_fetch (gpointer data)
   g_mutex_unlock (&self->lock);
 
   g_thread_join (leader);
+  if (!self->is_whole && self->lock_fd >= 0)
+    zie_hub_tidy (&self->model, self->folder);
   if (self->lock_fd >= 0)
     close (self->lock_fd);
   g_mutex_lock (&self->lock);

@@ -246,3 +246,13 @@ zie_hub_discard (const ZieHubModel *model, const char *folder, GError **error)
   close (fd);
   return is_removed;
 }
+
+void
+zie_hub_tidy (const ZieHubModel *model, const char *folder)
+{
+  g_autofree char *staging = zie_hub_staging_path (model, folder);
+  guint64 n_bytes;
+
+  if (zie_hub_examine (model, folder, &n_bytes) == ZIE_HUB_BEGUN && n_bytes == 0)
+    remove_all (staging, NULL);
+}

@@ -75,6 +75,8 @@ char *zie_hub_staging_path (const ZieHubModel *model, const char *folder);
 /* WRITE: PATH or the folder that it is in, its owner and mode and what to do, for the error number SAVED. */
 void zie_hub_set_write_error (GError **error, const char *path, int saved);
 gboolean zie_hub_make_folder (const char *path, GError **error);
+/* Removes the staging folder when no byte of MODEL has arrived in it.  Its lock is held. */
+void zie_hub_tidy (const ZieHubModel *model, const char *folder);
 /* SIZE more bytes have room in FOLDER, which is there. */
 gboolean zie_hub_check_space (const char *folder, guint64 size, GError **error);
 /* Takes FOLDER for this process alone; a descriptor to close, or -1.  Errors: FAILED when another has it. */

@@ -124,7 +124,7 @@ typedef struct
   double bytes_per_second;   /* 0: not known */
   double seconds_left;       /* -1: not known */
   guint n_files_done, n_files;
-  char message[256];         /* why it waits; "" otherwise */
+  char message[512];         /* why it waits; "" otherwise */
 } ZieFetchProgress;
 
 typedef struct _ZieFetch ZieFetch;

@@ -869,6 +869,7 @@ test_no_server (Fixture *self, gconstpointer data)
   options.endpoint = endpoint;
   error = run (self, &options, NULL);
   assert_says (error, ZIE_ERROR_FAILED, endpoint, "cannot be reached", "after 4 tries", NULL);
+  g_assert_cmpint (zie_hub_examine (self->model, self->folder, NULL), ==, ZIE_HUB_ABSENT);     /* and leaves nothing */
 }
 
 static void
