@@ -21,7 +21,7 @@ def compile_alone(compiler, language, header, flags):
 def main():
     root, build, cxx, cc = pathlib.Path(sys.argv[1]), sys.argv[2], sys.argv[3], sys.argv[4:]
     engine = root / "engine"
-    packages = ["glib-2.0", "json-glib-1.0", "gio-unix-2.0", "libpng"]
+    packages = ["glib-2.0", "json-glib-1.0", "gio-unix-2.0", "libsoup-3.0", "libpng"]
     libraries = subprocess.run(["pkg-config", "--cflags", *packages], capture_output=True, text=True, check=True).stdout.split()
     public_flags = ["-I" + str(engine / "include"), "-I" + build, *libraries]
     folders = sorted({str(h.parent) for h in engine.rglob("*.h") if "include" not in h.parts})
