@@ -64,7 +64,10 @@ find_file (const char *path)
 static void
 send_file (Request *request, int file, gsize n_send)
 {
-  request_data (request, the_fixture->data[file], sizes[file], "\"v1\"", n_send);
+  if (file < 0)
+    request_status (request, "404 Not Found", "");       /* mirrors have no list */
+  else
+    request_data (request, the_fixture->data[file], sizes[file], "\"v1\"", n_send);
 }
 
 static void
@@ -74,10 +77,8 @@ on_request (Request *request, gpointer user_data)
 
   if (the_fixture->trouble != NULL)
     the_fixture->trouble (request, file);
-  else if (file >= 0)
-    send_file (request, file, G_MAXSIZE);
   else
-    request_status (request, "404 Not Found", "");
+    send_file (request, file, G_MAXSIZE);
 }
 
 enum
@@ -259,6 +260,14 @@ assert_whole (Fixture *self)
 }
 
 static void
+remove_model (Fixture *self)
+{
+  g_autofree char *path = zie_hub_model_path (self->model, self->folder);
+
+  remove_tree (path);
+}
+
+static void
 assert_not_there (Fixture *self)
 {
   g_autofree char *path = g_build_filename (self->folder, "Tiny", NULL);
@@ -372,7 +381,7 @@ test_list (Fixture *self, gconstpointer data)
   g_assert_cmpuint (server_count (self->server, options.source == ZIE_HUB_MODELSCOPE ? "/models/org/tiny/resolve/master/" : "/org/tiny/resolve/abc/"),
                     ==, N_FILES);
 
-  remove_tree (zie_hub_model_path (self->model, self->folder));
+  remove_model (self);
   use_catalogue (self, NO_SUM | NO_SIZE, 0);
   lies_in_list = TRUE;
   error = run (self, &options, NULL);
@@ -1016,7 +1025,7 @@ test_cancel (Fixture *self, gconstpointer data)
   g_assert_cmpuint (n_received, <=, sizes[1] - 100000);
 
   /* And what a cancelled one left can be thrown away. */
-  remove_tree (zie_hub_model_path (self->model, self->folder));
+  remove_model (self);
   g_atomic_int_set (&n_slow, 1);
   other = start (self, &options);
   wait_for_bytes (self, other, 100000 + sizes[0] + sizes[2]);
