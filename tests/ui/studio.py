@@ -53,12 +53,12 @@ def settings(**keys):
 
 KEYFILE = {'GSETTINGS_BACKEND': 'keyfile'}
 
-def start(*args, env=None):
-    """the window, once its model is open"""
+def start(*args, env=None, wrapper=()):
+    """the window, started with ARGS, perhaps by a command that ends by executing it"""
     _serve_notifications()
     full = {'G_DEBUG': 'fatal-warnings'}
     full.update(env or {})
-    app = ui.start(PROGRAM + list(args), name='zimage-studio', env=full)
+    app = ui.start([*wrapper, *PROGRAM, *args], name='zimage-studio', env=full)
     return app
 
 def prompt(app):

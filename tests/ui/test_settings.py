@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Preferences and what was written survive a restart."""
-import os
+import json, os
 import studio as s
 from studio import ui, check
 
-s.demo_model()
-env = {'GSETTINGS_BACKEND': 'keyfile'}
+demo = s.demo_model()
+env = s.KEYFILE
 app = s.start(env=env)
 s.tokens(app)
 s.write_prompt(app, 'a yellow umbrella')
@@ -29,3 +29,18 @@ ui.key('ctrl+comma')
 check(abs(app.find('spin button', 'Memory Limit').queryValue().currentValue - 3.0) < 0.06, 'the preferences say so too')
 ui.key('Escape')
 s.end(app)
+
+# A model that was not distilled takes guidance and a negative prompt; the demo model does neither.
+base = os.path.join(os.environ['HOME'], 'base'); os.mkdir(base)
+for name in os.listdir(demo): os.symlink(os.path.realpath(os.path.join(demo, name)), os.path.join(base, name))
+index = json.load(open(os.path.join(demo, 'model_index.json')))
+index['zimage_studio'].update(distilled=False, name='Base model')
+os.remove(os.path.join(base, 'model_index.json')); json.dump(index, open(os.path.join(base, 'model_index.json'), 'w'))
+
+for path in ('', base):
+    s.settings(model_path="'%s'" % path, window_height=860)
+    app = s.start(env=env)
+    s.tokens(app); s.unfold(app, 'Advanced')
+    check([bool(app.all('label', '^_?%s$' % n)) for n in ('Steps', 'Avoid', 'Guidance')] == [True, bool(path), bool(path)],
+          'a base model takes guidance' if path else 'a distilled one does not')
+    s.end(app)

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Failures are sentences with a way out."""
-import os
+import os, subprocess
 import studio as s
 from studio import ui, check
 
@@ -47,3 +47,18 @@ ui.click(app.find('button', 'Smaller Picture'))
 s.wait_done(app, 60)
 check(True, 'the smaller picture is made')
 s.end(app)
+
+# A full disk: one of a few pages, where such can be mounted for the program alone.
+disk = os.path.join(os.environ['HOME'], 'disk'); os.mkdir(disk)
+mount = ['unshare', '-m', 'sh', '-c', 'mount -t tmpfs -o size=16k tmpfs %s && exec "$@"' % disk, 'mount']
+if os.getuid() == 0 and subprocess.run(mount + ['true'], stderr=subprocess.DEVNULL).returncode == 0:
+    s.settings(output_folder="'%s'" % disk)
+    app = s.start(env=s.KEYFILE, wrapper=mount)
+    s.tokens(app)
+    s.make(app, 'a red apple')
+    app.wait_text('The disk is full', 20)
+    ui.click(app.find('button', 'Save As…'))
+    ui.save_in_dialog(app, 'Save Picture', os.path.join(os.environ['HOME'], 'whole.png'))
+    app.wait_text('Saved as', 20)
+    check(True, 'a full disk is said, and the picture saved elsewhere')
+    s.end(app)
