@@ -399,5 +399,6 @@ static const ZieBackendFuncs funcs = {
 };
 
 G_MODULE_EXPORT const ZieCudaPlugin zie_cuda_plugin = {
-  ZIE_CUDA_PLUGIN_ABI, sizeof (ZieOps), sizeof (ZieBackendFuncs), sizeof (ZieDevice), &funcs, cuda_explain,
+  ZIE_CUDA_PLUGIN_ABI, sizeof (ZieOps), sizeof (ZieOpCtx), sizeof (ZieWeight), sizeof (ZieBackendFuncs), sizeof (ZieDevice), &funcs,
+  cuda_explain,
 };

@@ -104,6 +104,16 @@ copy_rows (const CudaBackend *self, void *to, gsize to_pitch, const void *from, 
   return cudaMemcpy2DAsync (to, to_pitch, from, from_pitch, row, (gsize)n, kind, self->compute);
 }
 
+/* The job's own host memory is locked: the device copies from and to it directly. */
+static gboolean
+is_direct (const ZieOpCtx *ctx, const ZieTensor *t, const void *host)
+{
+  const guint8 *from = host, *base = ctx->host->base;
+  gsize size = (gsize)(t->rows * t->cols) * sizeof (float);
+
+  return is_f32 (t) && from >= base && size <= ctx->host->size && from + size <= base + ctx->host->size;
+}
+
 static void
 cuda_upload (ZieOpCtx *ctx, ZieTensor *dst, const void *host)
 {
@@ -111,6 +121,17 @@ cuda_upload (ZieOpCtx *ctx, ZieTensor *dst, const void *host)
   gsize row = zie_dtype_row_size (dst->dtype, dst->cols), pitch = zie_dtype_row_size (dst->dtype, dst->stride);
   gint64 step = rows_at_once (dst);
   const float *from = host;
+
+  if (is_direct (ctx, dst, host))
+    {
+      if (begin (ctx, "upload", zie_op_shape_elementwise (dst->rows, dst->cols, 1)))
+        {
+          end (ctx, copy_rows (self, dst->data, pitch, host, row, row, dst->rows, cudaMemcpyHostToDevice));
+          end (ctx, cudaEventRecord (self->bounced, self->compute));
+          end (ctx, cudaEventSynchronize (self->bounced));
+        }
+      return;
+    }
 
   g_assert (row <= CUDA_BOUNCE_SIZE);
   for (gint64 r = 0; r < dst->rows && begin (ctx, "upload", zie_op_shape_elementwise (dst->rows, dst->cols, 1)); r += step)
@@ -136,6 +157,17 @@ cuda_download (ZieOpCtx *ctx, void *host, const ZieTensor *src)
   gsize row = zie_dtype_row_size (src->dtype, src->cols), pitch = zie_dtype_row_size (src->dtype, src->stride);
   gint64 step = rows_at_once (src);
   float *to = host;
+
+  if (is_direct (ctx, src, host))
+    {
+      if (begin (ctx, "download", zie_op_shape_elementwise (src->rows, src->cols, 1)))
+        {
+          end (ctx, copy_rows (self, host, row, src->data, pitch, row, src->rows, cudaMemcpyDeviceToHost));
+          end (ctx, cudaEventRecord (self->bounced, self->compute));
+          end (ctx, cudaEventSynchronize (self->bounced));
+        }
+      return;
+    }
 
   g_assert (row <= CUDA_BOUNCE_SIZE);
   for (gint64 r = 0; r < src->rows && begin (ctx, "download", zie_op_shape_elementwise (src->rows, src->cols, 1)); r += step)

@@ -32,6 +32,7 @@ static gboolean
 fits (const ZieCudaPlugin *plugin)
 {
   return plugin->abi == ZIE_CUDA_PLUGIN_ABI && plugin->sizeof_ops == sizeof (ZieOps)
+         && plugin->sizeof_ctx == sizeof (ZieOpCtx) && plugin->sizeof_weight == sizeof (ZieWeight)
          && plugin->sizeof_funcs == sizeof (ZieBackendFuncs) && plugin->sizeof_device == sizeof (ZieDevice);
 }
 

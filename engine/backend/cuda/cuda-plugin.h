@@ -11,7 +11,7 @@
 typedef struct
 {
   guint abi;                     /* ZIE_CUDA_PLUGIN_ABI and the sizes of the structures that cross the border */
-  gsize sizeof_ops, sizeof_funcs, sizeof_device;
+  gsize sizeof_ops, sizeof_ctx, sizeof_weight, sizeof_funcs, sizeof_device;
   const ZieBackendFuncs *funcs;
   char *(*explain) (void);       /* why list () finds nothing; transfer full */
 } ZieCudaPlugin;
