@@ -445,6 +445,16 @@ count_held (const CudaWeights *self)
 }
 
 static void
+leave_slot (Block *block)
+{
+  if (block->slot < 0)
+    return;
+  block->slot = -1;
+  block->address = NULL;
+  block->is_there = FALSE;
+}
+
+static void
 free_slots (CudaWeights *self)
 {
   for (guint i = 0; i < self->n_slots; i++)
@@ -456,15 +466,7 @@ free_slots (CudaWeights *self)
   self->slot_size = 0;
   self->last_streamed = -1;
   for (guint i = 0; i < self->blocks->len; i++)
-    {
-      Block *block = g_ptr_array_index (self->blocks, i);
-      if (block->slot >= 0)
-        {
-          block->slot = -1;
-          block->address = NULL;
-          block->is_there = FALSE;
-        }
-    }
+    leave_slot (g_ptr_array_index (self->blocks, i));
 }
 
 static void
@@ -510,6 +512,8 @@ adopt_blocks (CudaWeights *self, const ZieWeightPlaces *places)
       block->successor = -1;
       if (block->is_resident && !place->is_resident)
         unplace (block);
+      if (!block->is_resident && place->is_resident)
+        leave_slot (block);
       block->is_resident = place->is_resident;
       if (block->is_resident && block->pinned != NULL)
         {
