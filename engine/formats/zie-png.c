@@ -136,6 +136,27 @@ find_problem (Png *self, const char *problem)
   return FALSE;
 }
 
+/* libpng makes room for a chunk before it reads it, 2 GiB where a broken one says so: no chunk is longer than the file. */
+static gboolean
+check_chunks (Png *self)
+{
+  const guint8 *at = self->at + 8;
+
+  while (self->end - at >= 12 && memcmp (at + 4, "IEND", 4) != 0)
+    {
+      guint32 length = (guint32)at[0] << 24 | (guint32)at[1] << 16 | (guint32)at[2] << 8 | at[3];
+
+      if (length > (gsize)(self->end - at) - 12)
+        {
+          g_autofree char *problem = g_strdup_printf ("the chunk at byte %" G_GSIZE_FORMAT " says that it has %u bytes, but the file ends early",
+                                                      self->size - (gsize)(self->end - at), length);
+          return find_problem (self, problem);
+        }
+      at += 12 + (gsize)length;
+    }
+  return TRUE;
+}
+
 static gboolean
 start_file (Png *self, GMappedFile *map)
 {
@@ -257,7 +278,7 @@ zie_png_read (const char *path, int *width, int *height, GError **error)
   if (map == NULL)
     return NULL;
 
-  is_read = start_file (&self, map) && start_reading (&self) && read_all (&self);
+  is_read = start_file (&self, map) && check_chunks (&self) && start_reading (&self) && read_all (&self);
   png_destroy_read_struct (&self.png, &self.info, NULL);
   if (!is_read)
     {

@@ -44,10 +44,15 @@ zie_hub_parse_json (const char *text, gsize length, const char *where, GError **
   g_autoptr(JsonParser) parser = json_parser_new_immutable ();
   g_autoptr(GError) local = NULL;
 
-  if (!is_shallow (text, length))
+  if (!g_utf8_validate (text, (gssize)length, NULL))
+    g_set_error (error, ZIE_ERROR, ZIE_ERROR_FILE_CORRUPT, "%s: is no text in UTF-8", where);
+  else if (!is_shallow (text, length))
     g_set_error (error, ZIE_ERROR, ZIE_ERROR_FILE_CORRUPT, "%s: is nested more than %d levels deep", where, MAX_DEPTH);
   else if (!json_parser_load_from_data (parser, text, (gssize)length, &local))
-    g_set_error (error, ZIE_ERROR, ZIE_ERROR_FILE_CORRUPT, "%s: is no JSON: %s", where, local->message);
+    {
+      g_autofree char *words = g_utf8_make_valid (local->message, -1);      /* it quotes what it stumbled over, and cuts letters */
+      g_set_error (error, ZIE_ERROR, ZIE_ERROR_FILE_CORRUPT, "%s: is no JSON: %s", where, words);
+    }
   else if (json_parser_get_root (parser) == NULL)
     g_set_error (error, ZIE_ERROR, ZIE_ERROR_FILE_CORRUPT, "%s: is empty, expected JSON", where);
   else
