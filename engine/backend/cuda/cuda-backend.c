@@ -23,6 +23,7 @@ cuda_ok (CudaBackend *self, cudaError_t code, const char *what)
   if (code == cudaSuccess)
     return TRUE;
 
+  cudaGetLastError ();                           /* or the next launch finds it again */
   g_mutex_lock (&self->lock);
   if (self->failure == NULL)
     {
@@ -254,6 +255,8 @@ cuda_open (ZieBackend *backend, int device_index, GError **error)
   if (local != NULL)
     g_debug ("cublaslt: %s; own products are used", local->message);
   self->weights = cuda_weights_new (self, backend->threads);
+  if ((code = self->failure_code) != cudaSuccess)
+    goto fail;
   backend->failed = &self->failed;
   after = get_free (self->index);
   if (before > after && self->index < MAX_CARDS)
@@ -324,8 +327,10 @@ cuda_place (ZieBackend *backend, const ZieWeightPlaces *places, GError **error)
   CudaBackend *self = backend->data;
 
   cudaSetDevice (self->index);
-  g_atomic_int_set (&self->failed, 0);
+  cuda_weights_settle (self->weights);           /* nothing of the last job fails this one */
   g_clear_pointer (&self->failure, g_free);
+  self->failure_code = cudaSuccess;
+  g_atomic_int_set (&self->failed, 0);
   return cuda_weights_place (self->weights, places, error);
 }
 

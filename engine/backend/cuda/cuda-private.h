@@ -65,6 +65,8 @@ void cuda_set_error (GError **error, cudaError_t code, const char *what);
 CudaWeights *cuda_weights_new (CudaBackend *backend, ZieThreads *threads);
 void cuda_weights_free (CudaWeights *self);
 gsize cuda_weight_size (const ZieWeight *weight);
+/* Ends what is being loaded and computed; what waits to be loaded is forgotten. */
+void cuda_weights_settle (CudaWeights *self);
 gboolean cuda_weights_place (CudaWeights *self, const ZieWeightPlaces *places, GError **error);
 void cuda_weights_drop (CudaWeights *self);
 guint64 cuda_weights_get_held (CudaWeights *self);

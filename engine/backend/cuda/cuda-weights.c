@@ -80,6 +80,7 @@ struct _CudaWeights
   _Atomic guint64 held;
 
   /* The loader's own. */
+  gboolean is_broken;            /* the block that is being loaded did not come whole */
   Stage stages[CUDA_N_STAGES];
   guint next_stage;
   gint64 load_start_us;          /* of a row of blocks without a pause, and its bytes */
@@ -191,14 +192,24 @@ add_pieces (GArray *pieces, const ZieWeight *weight, gint64 from, gint64 n, guin
     }
 }
 
+/* A failure stops the job, and the block that is being loaded is not there. */
+static gboolean
+load_ok (CudaWeights *self, cudaError_t code)
+{
+  if (cuda_ok (self->backend, code, "loading weights"))
+    return TRUE;
+  self->is_broken = TRUE;
+  return FALSE;
+}
+
+/* NULL: its last copy may still be on its way. */
 static Stage *
 take_stage (CudaWeights *self)
 {
   Stage *stage = &self->stages[self->next_stage];
 
   self->next_stage = (self->next_stage + 1) % CUDA_N_STAGES;
-  cuda_ok (self->backend, cudaEventSynchronize (stage->done), "loading weights");
-  return stage;
+  return load_ok (self, cudaEventSynchronize (stage->done)) ? stage : NULL;
 }
 
 static void
@@ -207,8 +218,8 @@ send (CudaWeights *self, Stage *stage, void *to, gsize size)
   cudaStream_t copy = self->backend->copy;
 
   if (size > 0)
-    cuda_ok (self->backend, cudaMemcpyAsync (to, stage->memory, size, cudaMemcpyHostToDevice, copy), "loading weights");
-  cuda_ok (self->backend, cudaEventRecord (stage->done, copy), "loading weights");
+    load_ok (self, cudaMemcpyAsync (to, stage->memory, size, cudaMemcpyHostToDevice, copy));
+  load_ok (self, cudaEventRecord (stage->done, copy));
 }
 
 /* The convolution goes over as stored and is packed there. */
@@ -223,13 +234,14 @@ load_conv (CudaWeights *self, GArray *pieces, const ZieWeight *w, void *to)
       Stage *stage = take_stage (self);
       gint64 part = MIN (step, n - i);
 
+      if (stage == NULL)
+        return;
       add_pieces (pieces, w, i, part, stage->memory);
       convert (self, pieces);
       send (self, stage, self->raw + (gsize)i * sizeof (cuda_bf16), (gsize)part * sizeof (cuda_bf16));
     }
-  cuda_ok (self->backend,
-           (cudaError_t)zie_cuda_conv_pack ((CudaStream)self->backend->copy, to, self->raw, FALSE, in, (int)w->rows, w->ksize,
-                                            w->use == ZIE_WEIGHT_UPCONV), "packing a convolution");
+  load_ok (self, (cudaError_t)zie_cuda_conv_pack ((CudaStream)self->backend->copy, to, self->raw, FALSE, in, (int)w->rows, w->ksize,
+                                                  w->use == ZIE_WEIGHT_UPCONV));
 }
 
 /* Through the stages: weights in the device's form lie one after the other, so a stage holds a stretch of several. */
@@ -240,12 +252,17 @@ load_staged (CudaWeights *self, const Block *block)
   gsize offset = 0, begin = 0, used = 0;         /* the stretch [begin, begin + used) of the block is in STAGE */
   Stage *stage = NULL;
 
-  for (guint i = 0; i < block->block->n_weights && !g_atomic_int_get (&self->backend->failed); i++)
+  for (guint i = 0; i < block->block->n_weights; i++)
     {
       const ZieWeight *w = &block->block->weights[i];
       gsize size = cuda_weight_size (w), number = is_f32 (w) ? sizeof (float) : sizeof (cuda_bf16);
       gint64 n = w->rows * w->cols, from = 0;
 
+      if (g_atomic_int_get (&self->backend->failed))
+        {
+          self->is_broken = TRUE;                /* the rest of it is not loaded */
+          return;
+        }
       if (size == 0)
         continue;
       if (is_conv (w))
@@ -273,7 +290,8 @@ load_staged (CudaWeights *self, const Block *block)
             }
           if (stage == NULL)
             {
-              stage = take_stage (self);
+              if ((stage = take_stage (self)) == NULL)
+                return;
               begin = at;
             }
           part = (gint64)((CUDA_STAGE_SIZE - (at - begin)) / number / WHOLE * WHOLE);
@@ -333,18 +351,17 @@ load_block (CudaWeights *self, Block *block)
   CudaBackend *backend = self->backend;
 
   if (block->slot >= 0)
-    cuda_ok (backend, cudaStreamWaitEvent (backend->copy, self->slots[block->slot].free, 0), "streaming weights");
+    load_ok (self, cudaStreamWaitEvent (backend->copy, self->slots[block->slot].free, 0));
   try_pinning (self, block);
   if (block->pinned != NULL)
     {
       if (!block->is_pinned_filled)
         fill_pinned (self, block);
-      cuda_ok (backend, cudaMemcpyAsync (block->address, block->pinned, block->size, cudaMemcpyHostToDevice, backend->copy),
-               "streaming weights");
+      load_ok (self, cudaMemcpyAsync (block->address, block->pinned, block->size, cudaMemcpyHostToDevice, backend->copy));
     }
   else
     load_staged (self, block);
-  cuda_ok (backend, cudaEventRecord (block->ready, backend->copy), "loading weights");
+  load_ok (self, cudaEventRecord (block->ready, backend->copy));
 }
 
 /* How fast the last blocks came that were asked for at once. */
@@ -381,6 +398,7 @@ loader_main (gpointer data)
 
       if (self->load_size == 0)
         self->load_start_us = g_get_monotonic_time ();
+      self->is_broken = FALSE;
       load_block (self, block);
       self->load_size += block->size;
 
@@ -389,7 +407,7 @@ loader_main (gpointer data)
         tell_load (self);
       self->is_busy = FALSE;
       block->is_queued = FALSE;
-      block->is_there = TRUE;
+      block->is_there = !self->is_broken;
       g_cond_broadcast (&self->changed);
     }
   g_mutex_unlock (&self->lock);
@@ -606,6 +624,14 @@ get_pinned_limit (const CudaWeights *self)
 
   zie_query_memory (&use);
   return (guint64)(PINNED_SHARE * (double)(use.ram_available + self->pinned_size));
+}
+
+void
+cuda_weights_settle (CudaWeights *self)
+{
+  g_mutex_lock (&self->lock);
+  settle (self);
+  g_mutex_unlock (&self->lock);
 }
 
 gboolean
