@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+#include <cuda_runtime_api.h>
+#include <glib.h>
+
+/* A CUDA runtime without a card: "device" memory is the process's, streams are queues.  What a card leaves open, when a
+ * stream does what it was told, is played in three ways; so a copy whose source is overwritten too early, a use that does not
+ * wait for its copy and a wait in a circle are seen.  Wrong handles, copies outside of what was allocated and memory that
+ * is freed while it is in use end the program.  Any thread. */
+typedef enum
+{
+  FAKE_EAGER,                /* at once */
+  FAKE_LAZY,                 /* as late as it may: when somebody waits for it */
+  FAKE_RANDOM,               /* some steps of some stream at every call */
+  FAKE_N_ORDERS,
+} FakeOrder;
+
+/* For what comes.  Everything of before must have been given back, or the program ends with what was not. */
+void fake_start (FakeOrder order, guint32 seed);
+
+/* Call number NTH (from 1) of FUNCTION from now on returns CODE and does nothing; 0: none does. */
+void fake_fail (const char *function, guint nth, cudaError_t code);
+/* From that call on every call returns CODE, as on a card that is lost; until fake_start(), which then accepts what was
+ * not given back. */
+void fake_lose (const char *function, guint nth, cudaError_t code);
+gboolean fake_has_failed (void);               /* since the last of these two calls */
+
+/* At the beginning of a function that is not the runtime's: what it has to return instead of doing anything. */
+cudaError_t fake_try (const char *function);
+
+/* Calls of FUNCTION since fake_start(); bytes that copies took. */
+guint fake_count (const char *function);
+guint64 fake_get_copied (void);
+
+/* Waits for all streams, unless the card is lost; cannot fail. */
+void fake_finish (void);
+
+/* A kernel: FUNC (DATA) when STREAM comes to it. */
+void fake_launch (cudaStream_t stream, void (*func) (gpointer data), gpointer data);
