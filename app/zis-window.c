@@ -312,10 +312,18 @@ on_queue_changed (ZisWindow *self)
   g_autofree char *spoken = g_strdup_printf (ngettext ("%u picture to make", "%u pictures to make", n), n);
 
   gtk_widget_set_visible (self->queue_button, n > 1);
-  adw_button_content_set_label (self->queue_content, label);
+  adw_button_content_set_label (self->queue_content, zis_window_is_narrow (self) ? "" : label);
   gtk_accessible_update_property (GTK_ACCESSIBLE (self->queue_button), GTK_ACCESSIBLE_PROPERTY_LABEL, spoken, -1);
   update_progress (self);
   zis_window_update_actions (self);
+}
+
+/* 360 pixels are enough for all but this; the menu has it too. */
+static void
+on_narrow (ZisWindow *self)
+{
+  gtk_widget_set_visible (self->compare_button, !zis_window_is_narrow (self));
+  on_queue_changed (self);
 }
 
 static void
@@ -443,6 +451,7 @@ fill_examples (ZisWindow *self)
     {
       GtkWidget *button = gtk_button_new_with_label (examples[i]);
 
+      gtk_label_set_ellipsize (GTK_LABEL (gtk_button_get_child (GTK_BUTTON (button))), PANGO_ELLIPSIZE_END);
       gtk_widget_add_css_class (button, "pill");
       gtk_widget_add_css_class (button, "flat");
       g_signal_connect (button, "clicked", G_CALLBACK (on_example), self);
@@ -726,6 +735,7 @@ connect_everything (ZisWindow *self)
 
   g_object_bind_property (self->split, ZIS_COMPAT_SPLIT_SHOWN, self->panel_button, "active",
                           G_BINDING_BIDIRECTIONAL | G_BINDING_SYNC_CREATE);
+  g_signal_connect_object (self->split, "notify::" ZIS_COMPAT_SPLIT_COLLAPSED, G_CALLBACK (on_narrow), self, G_CONNECT_SWAPPED);
   g_object_bind_property (self->canvas, "compare", self->compare_button, "active", G_BINDING_BIDIRECTIONAL);
   gtk_list_box_bind_model (self->queue_list, G_LIST_MODEL (queue), create_queue_row, self, NULL);
 

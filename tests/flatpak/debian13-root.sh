@@ -19,7 +19,7 @@ mkdir -p "$(dirname "$root")"
 
 # The one list of packages is dev's.
 eval "$(sed -n '/^packages_build=(/,/)$/p; /^packages_test=(/,/)$/p' "$top/dev")"
-packages=$(IFS=,; echo "${packages_build[*]},${packages_test[*]},gsettings-desktop-schemas,dconf-gsettings-backend")
+packages=$(IFS=,; echo "${packages_build[*]},${packages_test[*]},gsettings-desktop-schemas,dconf-gsettings-backend,fonts-droid-fallback")
 if [ -e "$root" ]; then
   [ -f "$root/etc/packages-of-dev" ] || { echo "$0: $root is there, and not made by this script" >&2; exit 1; }
   [ "$(cat "$root/etc/packages-of-dev")" != "$packages" ] || exit 0

@@ -153,6 +153,9 @@ def save_in_dialog(app, title, path, seconds=10):
     _x('windowactivate', '--sync', dlg); time.sleep(.5)
     key('ctrl+a'); type_text(path); key('Return')
     wait(lambda: not _x('search', '--onlyvisible', '--name', title).stdout.split(), seconds, 'file dialog %r to close' % title)
+def resize(app, width, height):
+    """the process's only window, with its frame of some pixels"""
+    _x('windowsize', '--sync', _windows(app.proc.pid)[-1], str(width), str(height)); time.sleep(.5)
 def screenshot(name, title=None):
     win = 'root' if title is None else _x('search', '--onlyvisible', '--name', title).stdout.split()[-1]
     out = os.path.join(os.environ.get('UI_OUT', '.'), name)
