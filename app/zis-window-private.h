@@ -56,16 +56,32 @@ struct _ZisWindow
 };
 
 /* zis-window.c */
-void zis_window_show_picture (ZisWindow *self, ZisPicture *picture);
-void zis_window_follow (ZisWindow *self);
+gboolean zis_window_is_narrow (ZisWindow *self);
+void zis_window_show_panel (ZisWindow *self, gboolean shown);
+void zis_window_toast (ZisWindow *self, const char *text, const char *button, const char *action);
 void zis_window_show_error (ZisWindow *self, const GError *error);
 void zis_window_close_notice (ZisWindow *self);
-void zis_window_toast (ZisWindow *self, const char *text, const char *button, const char *action);
-void zis_window_show_panel (ZisWindow *self, gboolean shown);
+
+/* zis-window-stage.c: what is on the canvas, and what is said of it */
+void zis_window_set_canvas (ZisWindow *self, ZisPaintable *paintable, const char *title);
+void zis_window_update_page (ZisWindow *self);
+void zis_window_update_progress (ZisWindow *self);
+void zis_window_show_picture (ZisWindow *self, ZisPicture *picture);
+/* The canvas shows what is being made. */
+void zis_window_follow (ZisWindow *self);
+/* Nothing of the job is to be seen any more: back to the last finished picture. */
+void zis_window_leave_job (ZisWindow *self);
+
+/* zis-window-jobs.c: what the session's jobs change in the window */
+void zis_window_setup_jobs (ZisWindow *self);
+void zis_window_follow_job (ZisWindow *self, ZisJob *job /* or NULL */);
+
+/* zis-window-close.c: closing, at once or when everything is done */
+gboolean zis_window_close_request (GtkWindow *window);
+/* Ends the window if it is in the background and nothing is left to do. */
 void zis_window_leave_if_idle (ZisWindow *self);
+/* Shows it again if it is in the background: somebody has to be told something. */
 void zis_window_come_back (ZisWindow *self);
-gboolean zis_window_is_narrow (ZisWindow *self);
-void zis_window_save_state (ZisWindow *self);
 
 /* zis-window-actions.c */
 void zis_window_install_actions (GtkWidgetClass *widget_class);

@@ -6,10 +6,6 @@
 #include "zis-application.h"
 #include "zis-compat.h"
 #include "zis-error-text.h"
-#include "zis-job.h"
-#include "zis-paintable.h"
-#include "zis-queue-row.h"
-#include "zis-queue.h"
 #include "zis-recipe.h"
 #include "zis-session.h"
 
@@ -81,326 +77,6 @@ zis_window_show_error (ZisWindow *self, const GError *error)
   gtk_revealer_set_reveal_child (self->notice_revealer, TRUE);
 }
 
-/* --- what is on the canvas ---------------------------------------------------------------------------------- */
-
-/* The one line that says what is shown: header bar and window title. */
-static void
-update_title (ZisWindow *self)
-{
-  const ZieRequest *request = self->shown ? zis_picture_get_request (self->shown) : NULL;
-  ZisJob *running = zis_queue_get_running (zis_session_get_queue (self->session));
-  g_autofree char *subtitle = NULL, *window_title = NULL;
-  const char *title = _("Z-Image Studio");
-
-  if (self->is_following && self->job)
-    title = zis_job_get_title (self->job);
-  else if (self->shown)
-    title = zis_picture_get_title (self->shown);
-
-  if (running && zis_job_get_state (running) == ZIS_JOB_RUNNING)
-    {
-      subtitle = g_strdup (zis_job_get_status (running));
-      /* Translators: window title while work runs: “Step 3 of 8 · 4 s left – Z-Image Studio”. */
-      window_title = g_strdup_printf (_("%s – Z-Image Studio"), subtitle);
-    }
-  else if (request)
-    subtitle = g_strdup_printf (_("%d × %d · seed %" G_GUINT64_FORMAT " · %d steps"), request->width, request->height,
-                                request->seed, request->n_steps);
-  else
-    subtitle = g_strdup (self->shown ? "" : zis_session_get_info (self->session) ? zis_session_get_info (self->session)->name : "");
-
-  adw_window_title_set_title (self->title, title);
-  adw_window_title_set_subtitle (self->title, subtitle);
-  gtk_window_set_title (GTK_WINDOW (self), window_title ? window_title : _("Z-Image Studio"));
-}
-
-static void
-update_page (ZisWindow *self)
-{
-  const char *page = "canvas";
-
-  if (!zis_canvas_get_picture (self->canvas))
-    page = zis_session_get_state (self->session) == ZIS_SESSION_FAILED ? "problem" : "empty";
-  gtk_stack_set_visible_child_name (self->stack, page);
-}
-
-static void
-update_progress (ZisWindow *self)
-{
-  ZisJob *running = zis_queue_get_running (zis_session_get_queue (self->session));
-  gboolean is_shown = running && zis_job_get_state (running) == ZIS_JOB_RUNNING;
-
-  if (is_shown)
-    {
-      gtk_label_set_text (self->progress_label, zis_job_get_status (running));
-      gtk_progress_bar_set_fraction (self->progress_bar, zis_job_get_fraction (running));
-    }
-  gtk_widget_set_visible (self->follow_button, is_shown && !self->is_following);
-  gtk_revealer_set_reveal_child (self->progress_revealer, is_shown);
-  gtk_widget_set_visible (GTK_WIDGET (self->progress_revealer), is_shown || gtk_revealer_get_child_revealed (self->progress_revealer));
-  gtk_widget_set_visible (self->zoom_box, !is_shown && zis_canvas_get_picture (self->canvas)
-                                            && g_str_equal (gtk_stack_get_visible_child_name (self->stack), "canvas"));
-  update_title (self);
-}
-
-static void
-set_canvas (ZisWindow *self, ZisPaintable *paintable, const char *title)
-{
-  g_autofree char *label = title ? g_strdup_printf (_("Picture: %s"), title) : NULL;
-
-  zis_canvas_set_picture (self->canvas, paintable, label);
-
-  /* Finished pictures take the place of the one before; what is being made is compared with the last finished. */
-  if (paintable && zis_paintable_get_image (paintable) && paintable != self->complete)
-    {
-      g_set_object (&self->before, self->complete);
-      g_set_object (&self->complete, paintable);
-    }
-  zis_canvas_set_previous (self->canvas, paintable == self->complete ? self->before : self->complete);
-
-  update_page (self);
-  update_progress (self);
-  zis_window_update_actions (self);
-}
-
-static void
-on_picture_loaded (GObject *object, GAsyncResult *result, gpointer user_data)
-{
-  g_autoptr(ZisWindow) self = user_data;
-  ZisPicture *picture = ZIS_PICTURE (object);
-  g_autoptr(GError) error = NULL;
-  g_autoptr(ZieImage) image = zis_picture_load_finish (picture, result, &error);
-  g_autoptr(ZisPaintable) paintable = NULL;
-
-  if (g_task_get_cancellable (G_TASK (result)) != self->loading)
-    return;
-  g_clear_object (&self->loading);
-
-  if (!image)
-    {
-      zis_window_show_error (self, error);
-      return;
-    }
-
-  paintable = zis_paintable_new (zie_image_get_width (image), zie_image_get_height (image));
-  zis_paintable_set_image (paintable, image);
-  g_set_object (&self->shown, picture);
-  self->is_following = FALSE;
-  set_canvas (self, paintable, zis_picture_get_title (picture));
-
-  if (!zis_gallery_get_selected (self->gallery) && zis_picture_get_request (picture))
-    zis_window_toast (self, _("This picture carries its recipe"), _("Use Recipe"), "win.use-recipe");
-  else if (!zis_gallery_get_selected (self->gallery))
-    zis_window_toast (self, _("This picture has no recipe"), NULL, NULL);
-}
-
-void
-zis_window_show_picture (ZisWindow *self, ZisPicture *picture)
-{
-  if (self->loading)
-    g_cancellable_cancel (self->loading);
-  g_clear_object (&self->loading);
-  self->loading = g_cancellable_new ();
-  zis_picture_load_async (picture, self->loading, on_picture_loaded, g_object_ref (self));
-}
-
-void
-zis_window_open_file (ZisWindow *self, GFile *file)
-{
-  g_autoptr(ZisPicture) picture = zis_picture_new_for_file (file, 0);
-
-  zis_gallery_select (self->gallery, NULL);
-  zis_window_show_picture (self, picture);
-}
-
-void
-zis_window_follow (ZisWindow *self)
-{
-  ZisJob *running = zis_queue_get_running (zis_session_get_queue (self->session));
-
-  if (self->loading)
-    g_cancellable_cancel (self->loading);
-  g_clear_object (&self->loading);
-  self->is_following = TRUE;
-  if (running)
-    set_canvas (self, zis_job_get_paintable (running), zis_job_get_title (running));
-}
-
-/* Nothing of the job is to be seen any more: back to the last finished picture. */
-static void
-leave_job (ZisWindow *self)
-{
-  if (!self->is_following)
-    return;
-
-  self->is_following = FALSE;
-  set_canvas (self, self->complete, self->shown ? zis_picture_get_title (self->shown) : NULL);
-}
-
-/* --- without a window --------------------------------------------------------------------------------------- */
-
-/* Closed, but not before everything is done and written: a picture that cannot be saved needs somebody to tell. */
-void
-zis_window_leave_if_idle (ZisWindow *self)
-{
-  if (self->is_in_background && self->n_exports == 0 && zis_queue_get_n_jobs (zis_session_get_queue (self->session)) == 0
-      && zis_gallery_model_get_n_saving (self->pictures) == 0)
-    gtk_window_destroy (GTK_WINDOW (self));
-}
-
-static void
-leave (ZisWindow *self)
-{
-  self->is_in_background = TRUE;
-  gtk_widget_set_visible (GTK_WIDGET (self), FALSE);
-  zis_window_leave_if_idle (self);
-}
-
-void
-zis_window_come_back (ZisWindow *self)
-{
-  if (self->is_in_background)
-    gtk_window_present (GTK_WINDOW (self));      /* and zis_window_map() says that it is no longer in the background */
-}
-
-/* --- the queue ---------------------------------------------------------------------------------------------- */
-
-static void
-on_job_paintable (ZisWindow *self)
-{
-  if (self->is_following && self->job)
-    set_canvas (self, zis_job_get_paintable (self->job), zis_job_get_title (self->job));
-}
-
-static void
-on_job_state (ZisWindow *self)
-{
-  /* Cancelled is answered at once, before the engine has. */
-  if (self->job && zis_job_get_state (self->job) == ZIS_JOB_CANCELLING)
-    leave_job (self);
-  update_progress (self);
-  zis_window_update_actions (self);
-}
-
-static void
-follow_job (ZisWindow *self, ZisJob *job)
-{
-  if (job == self->job)
-    return;
-
-  if (self->job)
-    g_signal_handlers_disconnect_by_data (self->job, self);
-  g_set_object (&self->job, job);
-  if (!job)
-    return;
-
-  g_signal_connect_object (job, "notify::status", G_CALLBACK (update_progress), self, G_CONNECT_SWAPPED);
-  g_signal_connect_object (job, "notify::fraction", G_CALLBACK (update_progress), self, G_CONNECT_SWAPPED);
-  g_signal_connect_object (job, "notify::paintable", G_CALLBACK (on_job_paintable), self, G_CONNECT_SWAPPED);
-  g_signal_connect_object (job, "notify::state", G_CALLBACK (on_job_state), self, G_CONNECT_SWAPPED);
-  gtk_revealer_set_reveal_child (self->strip_revealer, TRUE);
-  if (self->is_following)
-    set_canvas (self, zis_job_get_paintable (job), zis_job_get_title (job));
-}
-
-static void
-on_queue_changed (ZisWindow *self)
-{
-  ZisQueue *queue = zis_session_get_queue (self->session);
-  guint n = zis_queue_get_n_jobs (queue);
-  g_autofree char *label = g_strdup_printf ("%u", n);
-  g_autofree char *spoken = g_strdup_printf (ngettext ("%u picture to make", "%u pictures to make", n), n);
-
-  gtk_widget_set_visible (self->queue_button, n > 1);
-  adw_button_content_set_label (self->queue_content, zis_window_is_narrow (self) ? "" : label);
-  gtk_accessible_update_property (GTK_ACCESSIBLE (self->queue_button), GTK_ACCESSIBLE_PROPERTY_LABEL, spoken, -1);
-  update_progress (self);
-  zis_window_update_actions (self);
-}
-
-/* 360 pixels are enough for all but this; the menu has it too. */
-static void
-on_narrow (ZisWindow *self)
-{
-  gtk_widget_set_visible (self->compare_button, !zis_window_is_narrow (self));
-  on_queue_changed (self);
-}
-
-static void
-on_job_started (ZisSession *session, ZisJob *job, gpointer user_data)
-{
-  ZisWindow *self = user_data;
-
-  follow_job (self, job);
-  on_queue_changed (self);
-}
-
-static GtkWidget *
-create_queue_row (gpointer item, gpointer user_data)
-{
-  ZisWindow *self = user_data;
-
-  return zis_queue_row_new (self->session, item);
-}
-
-static void
-on_picture (ZisSession *session, ZisJob *job, int index, gpointer data, gpointer user_data)
-{
-  ZisWindow *self = user_data;
-  const ZieEvent *event = data;
-  ZisPicture *picture;
-  const ZieRequest *recipe = event->image.recipe ? event->image.recipe : zis_job_get_request (job);
-
-  picture = zis_gallery_model_add (self->pictures, event->image.image, recipe);
-  zis_window_close_notice (self);
-  if (!self->is_following || job != self->job)
-    return;
-
-  g_set_object (&self->shown, picture);
-  zis_gallery_select (self->gallery, picture);
-  set_canvas (self, zis_job_get_paintable (job), zis_picture_get_title (picture));
-}
-
-static void
-notify_done (ZisWindow *self, ZisJob *job)
-{
-  g_autoptr(GNotification) notification = NULL;
-  int n = zis_job_get_n_done (job);
-  g_autofree char *title = NULL;
-
-  if (gtk_window_is_active (GTK_WINDOW (self)) || !g_settings_get_boolean (self->settings, "notify"))
-    return;
-
-  if (zis_job_get_state (job) == ZIS_JOB_DONE)
-    title = g_strdup_printf (ngettext ("Your picture is ready", "Your %d pictures are ready", (gulong) n), n);
-  else
-    title = g_strdup (_("A picture could not be made"));
-  notification = g_notification_new (title);
-  g_notification_set_body (notification, zis_job_get_title (job));
-  g_application_send_notification (G_APPLICATION (gtk_window_get_application (GTK_WINDOW (self))), "job-done", notification);
-}
-
-static void
-on_job_ended (ZisSession *session, ZisJob *job, gpointer user_data)
-{
-  ZisWindow *self = user_data;
-
-  if (zis_job_get_state (job) == ZIS_JOB_FAILED)
-    zis_window_show_error (self, zis_job_get_error (job));
-  if (zis_job_get_state (job) != ZIS_JOB_CANCELLED)
-    notify_done (self, job);
-  if (job == self->job)
-    {
-      if (zis_job_get_state (job) != ZIS_JOB_DONE)
-        leave_job (self);
-      follow_job (self, NULL);
-    }
-  update_progress (self);
-  zis_window_update_actions (self);
-
-  zis_window_leave_if_idle (self);
-}
-
 /* --- model -------------------------------------------------------------------------------------------------- */
 
 static void
@@ -425,8 +101,8 @@ on_session_state (ZisWindow *self)
 {
   if (zis_session_get_state (self->session) == ZIS_SESSION_FAILED)
     show_problem (self);
-  update_page (self);
-  update_progress (self);
+  zis_window_update_page (self);
+  zis_window_update_progress (self);
   zis_window_update_actions (self);
 }
 
@@ -471,7 +147,7 @@ on_model_changed (ZisWindow *self)
   gtk_widget_set_visible (self->examples, info->is_demo);
   zis_prompt_panel_update (self->prompt_panel);
   zis_parameter_panel_update (self->parameter_panel);
-  update_title (self);
+  zis_window_update_progress (self);
 }
 
 static void
@@ -527,59 +203,6 @@ open_later (gpointer user_data)
   return G_SOURCE_REMOVE;
 }
 
-/* --- closing ------------------------------------------------------------------------------------------------ */
-
-void
-zis_window_save_state (ZisWindow *self)
-{
-  int width, height;
-  gboolean panel;
-
-  gtk_window_get_default_size (GTK_WINDOW (self), &width, &height);
-  g_settings_set_int (self->settings, "window-width", width);
-  g_settings_set_int (self->settings, "window-height", height);
-  g_settings_set_boolean (self->settings, "window-maximized", gtk_window_is_maximized (GTK_WINDOW (self)));
-  g_object_get (self->split, ZIS_COMPAT_SPLIT_SHOWN, &panel, NULL);
-  if (!zis_window_is_narrow (self))
-    g_settings_set_boolean (self->settings, "show-panel", panel);
-  zis_recipe_save (self->recipe, self->settings);
-}
-
-static void
-on_close_answer (const char *id, gpointer user_data)
-{
-  g_autoptr(ZisWindow) self = user_data;
-
-  if (g_str_equal (id, "stop"))
-    zis_session_cancel_all (self->session);
-  if (!g_str_equal (id, "cancel"))
-    leave (self);
-}
-
-static gboolean
-zis_window_close_request (GtkWindow *window)
-{
-  const ZisCompatAnswer answers[] = {
-    { "cancel", _("_Keep Open"), ADW_RESPONSE_DEFAULT },
-    { "stop", _("_Stop and Close"), ADW_RESPONSE_DESTRUCTIVE },
-    { "background", _("_Finish in Background"), ADW_RESPONSE_SUGGESTED },
-  };
-  ZisWindow *self = ZIS_WINDOW (window);
-  guint n = zis_queue_get_n_jobs (zis_session_get_queue (self->session));
-
-  zis_window_save_state (self);
-  if (n == 0)
-    {
-      leave (self);
-      return GDK_EVENT_STOP;
-    }
-
-  zis_compat_ask (window, ngettext ("A Picture Is Being Made", "Pictures Are Being Made", n),
-                  _("They can be finished without a window; a notification tells when they are ready."), answers,
-                  G_N_ELEMENTS (answers), on_close_answer, g_object_ref (self));
-  return GDK_EVENT_STOP;
-}
-
 /* --- object ------------------------------------------------------------------------------------------------- */
 
 static void
@@ -602,7 +225,7 @@ zis_window_dispose (GObject *object)
     g_cancellable_cancel (self->cancellable);
   if (self->loading)
     g_cancellable_cancel (self->loading);
-  follow_job (self, NULL);
+  zis_window_follow_job (self, NULL);
   if (self->session)
     {
       g_signal_handlers_disconnect_by_data (self->session, self);
@@ -731,20 +354,12 @@ restore_state (ZisWindow *self)
 static void
 connect_everything (ZisWindow *self)
 {
-  ZisQueue *queue = zis_session_get_queue (self->session);
-
   g_object_bind_property (self->split, ZIS_COMPAT_SPLIT_SHOWN, self->panel_button, "active",
                           G_BINDING_BIDIRECTIONAL | G_BINDING_SYNC_CREATE);
-  g_signal_connect_object (self->split, "notify::" ZIS_COMPAT_SPLIT_COLLAPSED, G_CALLBACK (on_narrow), self, G_CONNECT_SWAPPED);
   g_object_bind_property (self->canvas, "compare", self->compare_button, "active", G_BINDING_BIDIRECTIONAL);
-  gtk_list_box_bind_model (self->queue_list, G_LIST_MODEL (queue), create_queue_row, self, NULL);
 
   g_signal_connect_object (self->session, "notify::state", G_CALLBACK (on_session_state), self, G_CONNECT_SWAPPED);
   g_signal_connect_object (self->session, "model-changed", G_CALLBACK (on_model_changed), self, G_CONNECT_SWAPPED);
-  g_signal_connect_object (self->session, "job-started", G_CALLBACK (on_job_started), self, 0);
-  g_signal_connect_object (self->session, "picture", G_CALLBACK (on_picture), self, 0);
-  g_signal_connect_object (self->session, "job-ended", G_CALLBACK (on_job_ended), self, 0);
-  g_signal_connect_object (queue, "items-changed", G_CALLBACK (on_queue_changed), self, G_CONNECT_SWAPPED);
   g_signal_connect_object (self->pictures, "items-changed", G_CALLBACK (on_pictures_changed), self, G_CONNECT_SWAPPED);
   g_signal_connect_object (self->pictures, "notify::n-saving", G_CALLBACK (zis_window_leave_if_idle), self, G_CONNECT_SWAPPED);
   g_signal_connect_object (self->pictures, "save-failed", G_CALLBACK (on_save_failed), self, 0);
@@ -752,7 +367,7 @@ connect_everything (ZisWindow *self)
   g_signal_connect_object (self->parameter_panel, "planned", G_CALLBACK (on_planned), self, 0);
   g_signal_connect_object (self->recipe, "notify::prompt", G_CALLBACK (zis_window_update_actions), self, G_CONNECT_SWAPPED);
   g_signal_connect_object (self->canvas, "notify::zoom", G_CALLBACK (on_zoom), self, G_CONNECT_SWAPPED);
-  g_signal_connect_object (self->progress_revealer, "notify::child-revealed", G_CALLBACK (update_progress), self, G_CONNECT_SWAPPED);
+  g_signal_connect_object (self->progress_revealer, "notify::child-revealed", G_CALLBACK (zis_window_update_progress), self, G_CONNECT_SWAPPED);
 
   g_signal_connect_object (self->settings, "changed::model-path", G_CALLBACK (zis_session_open), self->session, G_CONNECT_SWAPPED);
   g_signal_connect_object (self->settings, "changed::device", G_CALLBACK (zis_session_open), self->session, G_CONNECT_SWAPPED);
@@ -780,9 +395,10 @@ zis_window_new (ZisApplication *application, GSettings *settings)
   fill_examples (self);
   connect_everything (self);
   zis_window_setup_dnd (self);
+  zis_window_setup_jobs (self);
   on_zoom (self);
-  update_page (self);
-  update_progress (self);
+  zis_window_update_page (self);
+  zis_window_update_progress (self);
   zis_window_update_actions (self);
 
   return self;
