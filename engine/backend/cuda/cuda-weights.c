@@ -496,6 +496,17 @@ unplace (Block *block)
   block->is_there = FALSE;
 }
 
+/* Its copy in the host's memory goes. */
+static void
+unpin (CudaWeights *self, Block *block)
+{
+  if (block->pinned == NULL)
+    return;
+  cudaFreeHost (g_steal_pointer (&block->pinned));
+  self->pinned_size -= block->size;
+  block->is_pinned_filled = FALSE;
+}
+
 static Block *
 block_new (const ZieBlockPlace *place)
 {
@@ -533,12 +544,8 @@ adopt_blocks (CudaWeights *self, const ZieWeightPlaces *places)
       if (!block->is_resident && place->is_resident)
         leave_slot (block);
       block->is_resident = place->is_resident;
-      if (block->is_resident && block->pinned != NULL)
-        {
-          cudaFreeHost (g_steal_pointer (&block->pinned));
-          self->pinned_size -= block->size;
-          block->is_pinned_filled = FALSE;
-        }
+      if (block->is_resident)
+        unpin (self, block);
       g_ptr_array_add (self->blocks, block);
       g_hash_table_insert (self->by_id, &block->id, GUINT_TO_POINTER (i + 1));
       for (guint j = 0; j < block->block->n_weights; j++)
@@ -683,7 +690,10 @@ cuda_weights_drop (CudaWeights *self)
   g_mutex_lock (&self->lock);
   settle (self);
   for (guint i = 0; i < self->blocks->len; i++)
-    unplace (g_ptr_array_index (self->blocks, i));
+    {
+      unplace (g_ptr_array_index (self->blocks, i));
+      unpin (self, g_ptr_array_index (self->blocks, i));
+    }
   free_slots (self);
   cudaFree (self->raw);
   self->raw = NULL;

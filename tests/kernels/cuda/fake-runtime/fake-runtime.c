@@ -102,6 +102,17 @@ fake_get_copied (void)
   return n;
 }
 
+guint
+fake_get_n_pinned (void)
+{
+  guint n;
+
+  g_rec_mutex_lock (&lock);
+  n = g_hash_table_size (pinned);
+  g_rec_mutex_unlock (&lock);
+  return n;
+}
+
 /* --- streams --- */
 
 /* Whether MEMORY to MEMORY + SIZE lies in a piece of TABLE. */

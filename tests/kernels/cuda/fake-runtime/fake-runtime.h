@@ -29,9 +29,10 @@ gboolean fake_has_failed (void);               /* since the last of these two ca
 /* At the beginning of a function that is not the runtime's: what it has to return instead of doing anything. */
 cudaError_t fake_try (const char *function);
 
-/* Calls of FUNCTION since fake_start(); bytes that copies took. */
+/* Calls of FUNCTION since fake_start(); bytes that copies took; pieces of locked memory that there are. */
 guint fake_count (const char *function);
 guint64 fake_get_copied (void);
+guint fake_get_n_pinned (void);
 
 /* Waits for all streams, unless the card is lost; cannot fail. */
 void fake_finish (void);
