@@ -116,6 +116,8 @@ zie_stages_text (ZieStages *self, GError **error)
         return cancelled (error);
       self->ctx->ops->download (self->ctx, self->embeds[p], &embeds);
       zie_arena_rewind (self->ctx->arena, mark);
+      if (zie_op_cancelled (self->ctx))          /* then nothing may have come, and it is not for the cache */
+        return cancelled (error);
       progress (self, ZIE_STAGE_TEXT, (double)(p + 1) / self->n_prompts);
     }
 
@@ -241,6 +243,8 @@ run_network (gpointer data, int step, float tin, gboolean negative, const float 
                         &s->latent, &s->out))
     return FALSE;
   ctx->ops->download (ctx, out, &s->out);
+  if (zie_op_cancelled (ctx))                    /* then nothing may have come */
+    return FALSE;
   dump_latent (self, "out", step, FALSE, out);
   return TRUE;
 }
@@ -369,6 +373,8 @@ on_band (gpointer data, int index, int n_bands, gint64 y, const ZieTensor *rows)
   guint8 *out = d->pixels + (gsize)y * 3 * width;
 
   self->ctx->ops->download (self->ctx, d->host, rows);
+  if (zie_op_cancelled (self->ctx))              /* then nothing may have come */
+    return FALSE;
   zie_picture_to_rgb8 (d->host, (gsize)rows->rows, out, &d->check);
   for (gsize p = 0; d->planes != NULL && p < (gsize)rows->rows; p++)
     for (gsize k = 0; k < 3; k++)
