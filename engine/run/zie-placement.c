@@ -23,6 +23,16 @@ add_block (GArray *uses, const ZieBackendFuncs *funcs, const ZieWeights *weights
     g_array_append_val (uses, use);
 }
 
+/* A block has one place, however often the request names its file. */
+static gboolean
+is_listed_before (const ZieRequest *request, guint lora)
+{
+  for (guint i = 0; i < lora; i++)
+    if (g_str_equal (request->loras[i].file, request->loras[lora].file))
+      return TRUE;
+  return FALSE;
+}
+
 GArray *
 zie_placement_list (ZieModel *model, const ZieRequest *request, const ZieBackendFuncs *funcs)
 {
@@ -43,7 +53,7 @@ zie_placement_list (ZieModel *model, const ZieRequest *request, const ZieBackend
     }
   for (guint l = 0; l < request->n_loras; l++)
     {
-      const ZieLora *lora = zie_model_get_lora (model, request->loras[l].file, NULL);
+      const ZieLora *lora = is_listed_before (request, l) ? NULL : zie_model_get_lora (model, request->loras[l].file, NULL);
 
       for (guint i = 0; lora != NULL && i < zie_weights_get_n_blocks (zie_lora_get_weights (lora)); i++)
         add_block (uses, funcs, zie_lora_get_weights (lora), (int)i, ZIE_STAGE_SAMPLE, steps);

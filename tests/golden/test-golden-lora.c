@@ -12,6 +12,7 @@
 #include "golden.h"
 #include "zie-backend.h"
 #include "zie-lora.h"
+#include "zie-placement.h"
 
 #define F32_OWN_ERRORS 4.0
 #define BF16_OWN_ERRORS 1.25
@@ -155,6 +156,35 @@ test_zero (void)
   zie_lora_set_free (zero);
 }
 
+static gsize
+any_size (const ZieWeight *weight)
+{
+  return 1 << 20;
+}
+
+/* A file that is named twice has one place on a device for each of its blocks. */
+static void
+test_twice (void)
+{
+  const ZieBackendFuncs funcs = { .weight_size = any_size };
+  g_autofree char *path = g_test_build_filename (G_TEST_DIST, "lora-a.safetensors", NULL);
+  guint n_blocks[3];
+
+  for (guint n = 0; n < 3; n++)
+    {
+      g_auto(ZieRequest) request = { 0 };
+      g_autoptr(GArray) uses = NULL;
+
+      zie_request_init (&request);
+      for (guint i = 0; i < n; i++)
+        zie_request_add_lora (&request, path, 0.5);
+      uses = zie_placement_list (golden->model, &request, &funcs);
+      n_blocks[n] = uses->len;
+    }
+  g_assert_cmpuint (n_blocks[1], >, n_blocks[0]);
+  g_assert_cmpuint (n_blocks[2], ==, n_blocks[1]);
+}
+
 static void
 test_report (void)
 {
@@ -256,6 +286,7 @@ main (int argc, char **argv)
       g_test_add_data_func (name, runs[i], test_run);
     }
   g_test_add_func ("/lora/zero", test_zero);
+  g_test_add_func ("/lora/twice", test_twice);
   g_test_add_func ("/lora/report", test_report);
   for (guint i = 0; i < G_N_ELEMENTS (broken); i++)
     {
