@@ -60,6 +60,17 @@ get_free (int index)
   return facts.free;
 }
 
+/* What opening took.  The context stays for good: who opens the card again finds it there and takes less.  What no context can be
+ * has to do with other programs. */
+static void
+keep_base_size (int index, guint64 before, guint64 after)
+{
+  guint64 size = before > after ? before - after + LAZY_SIZE : 0;
+
+  if (index < MAX_CARDS && size > base_sizes[index] && size >= CONTEXT_SIZE / 4 && size <= 2 * CONTEXT_SIZE)
+    base_sizes[index] = size;
+}
+
 static int
 get_attribute (int index, enum cudaDeviceAttr attribute)
 {
@@ -233,7 +244,7 @@ cuda_open (ZieBackend *backend, int device_index, GError **error)
   g_autoptr(GError) local = NULL;
   const char *gemm = g_getenv ("ZIE_CUDA_GEMM");
   struct cudaDeviceProp properties;
-  guint64 before, after;
+  guint64 before;
   cudaError_t code;
 
   backend->data = self;
@@ -258,9 +269,7 @@ cuda_open (ZieBackend *backend, int device_index, GError **error)
   if ((code = self->failure_code) != cudaSuccess)
     goto fail;
   backend->failed = &self->failed;
-  after = get_free (self->index);
-  if (before > after && self->index < MAX_CARDS)
-    base_sizes[self->index] = before - after + LAZY_SIZE;
+  keep_base_size (self->index, before, get_free (self->index));
   g_debug ("open device=%d name=\"%s\" cc=%d sms=%d cublaslt=%s", self->index, properties.name, self->card.cc, self->card.n_sms,
            self->cublaslt ? "yes" : "no");
   return TRUE;

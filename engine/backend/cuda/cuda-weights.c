@@ -618,6 +618,7 @@ reserve (CudaWeights *self, const ZieWeightPlaces *places)
           if ((code = cudaMalloc ((void **)&block->memory, block->size)) != cudaSuccess)
             return code;
           block->address = block->memory;
+          self->held += block->size;             /* at once: plans are made meanwhile, and the driver's figure falls with each */
         }
     }
   return cudaSuccess;
@@ -664,6 +665,7 @@ cuda_weights_place (CudaWeights *self, const ZieWeightPlaces *places, GError **e
     }
   self->last_streamed = -1;
   self->pinned_limit = get_pinned_limit (self);
+  self->held = count_held (self);
   code = reserve (self, places);
   self->held = count_held (self);
   if (code != cudaSuccess)
