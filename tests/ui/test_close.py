@@ -30,7 +30,7 @@ s.set_value(app, 'Steps', 100)
 for _ in range(8): ui.key('ctrl+Return')
 ui._close(app.proc.pid)
 ui.click(app.find('button', 'Stop and Close'))
-status = app.proc.wait(20)
+status = app.proc.wait(60)
 check(status == 0, 'stopping ends it at once (status %s)' % status)
 
 # Nobody is there to see that a picture could not be kept: the window comes back and says so.

@@ -21,6 +21,9 @@ import pyatspi
 ROLES = {'button': ('push button', 'button'), 'push button': ('push button', 'button'),
          'text': ('text', 'entry', 'text box'), 'dialog': ('dialog', 'alert', 'file chooser')}
 
+# A machine that builds something else beside it takes several times as long for everything; only a failure waits this long.
+PATIENCE = 4
+
 class Missing(AssertionError): pass
 
 def _kids(a):
@@ -49,8 +52,8 @@ def enabled(a):
     except Exception: return False
 
 def wait(test, seconds=10, what='condition'):
-    """calls test() until it gives something true; AssertionError after `seconds`"""
-    end = time.monotonic() + seconds
+    """calls test() until it gives something true; AssertionError after `seconds` (of a quiet machine)"""
+    end = time.monotonic() + seconds * PATIENCE
     while True:
         try: v = test()
         except Missing: v = None
@@ -80,7 +83,7 @@ class App:
             for c in _kids(a): go(c, d + 1)
         go(self.root(), 0); return '\n'.join(out)
     def alive(self): return self.proc.poll() is None
-    def stop(self, seconds=10):
+    def stop(self, seconds=10 * PATIENCE):
         """asks the windows to close and gives the exit status; kills (status None) if it does not end"""
         if self.alive(): self.proc.terminate() if not _close(self.proc.pid) else None
         try: return self.proc.wait(seconds)
