@@ -99,6 +99,18 @@ zie_file_read (const char *path, gsize max_size, gsize *length, GError **error)
   return g_steal_pointer (&text);
 }
 
+void
+zie_file_mend_error (GError **error)
+{
+  char *mended;
+
+  if (error == NULL || *error == NULL || g_utf8_validate ((*error)->message, -1, NULL))
+    return;
+  mended = g_utf8_make_valid ((*error)->message, -1);
+  g_free ((*error)->message);
+  (*error)->message = mended;
+}
+
 static gboolean
 set_write_error (GError **error, const char *path, int saved)
 {

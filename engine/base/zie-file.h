@@ -16,6 +16,9 @@ GMappedFile *zie_file_map (const char *path, GError **error);
 /* The whole file in memory, NUL-terminated (transfer full); FILE_CORRUPT when it has more than MAX_SIZE bytes. */
 char *zie_file_read (const char *path, gsize max_size, gsize *length, GError **error);
 
+/* Messages quote names of a file and cut them to a length: mends in ERROR (may be NULL) a letter that was cut through. */
+void zie_file_mend_error (GError **error);
+
 /* A file in the making: it gets its name by rename once it is whole, so that nobody ever sees half of it.  Where the
  * file system allows, it has no name at all until then, and a killed process leaves nothing behind.  One thread at a
  * time.  Errors: ZIE_ERROR_WRITE with path and reason. */

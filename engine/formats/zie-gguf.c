@@ -480,8 +480,8 @@ read_start (ZieGguf *self, Walk *walk, guint64 *n_tensors, guint64 *n_keys, GErr
   return TRUE;
 }
 
-ZieGguf *
-zie_gguf_open (const char *path, GError **error)
+static ZieGguf *
+open_file (const char *path, GError **error)
 {
   g_autoptr(ZieGguf) self = g_new0 (ZieGguf, 1);
   g_autoptr(GArray) entries = g_array_new (FALSE, FALSE, sizeof (Entry));
@@ -525,6 +525,16 @@ zie_gguf_open (const char *path, GError **error)
     return NULL;
 
   return g_steal_pointer (&self);
+}
+
+ZieGguf *
+zie_gguf_open (const char *path, GError **error)
+{
+  ZieGguf *self = open_file (path, error);
+
+  if (self == NULL)
+    zie_file_mend_error (error);
+  return self;
 }
 
 void

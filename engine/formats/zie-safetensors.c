@@ -330,8 +330,8 @@ place_tensors (ZieSafetensors *self, GArray *entries, const guint8 *data, guint6
   return TRUE;
 }
 
-ZieSafetensors *
-zie_safetensors_open (const char *path, GError **error)
+static ZieSafetensors *
+open_file (const char *path, GError **error)
 {
   g_autoptr(ZieSafetensors) self = g_new0 (ZieSafetensors, 1);
   g_autoptr(GArray) entries = g_array_new (FALSE, FALSE, sizeof (Entry));
@@ -379,6 +379,16 @@ zie_safetensors_open (const char *path, GError **error)
     return NULL;
 
   return g_steal_pointer (&self);
+}
+
+ZieSafetensors *
+zie_safetensors_open (const char *path, GError **error)
+{
+  ZieSafetensors *self = open_file (path, error);
+
+  if (self == NULL)
+    zie_file_mend_error (error);
+  return self;
 }
 
 void

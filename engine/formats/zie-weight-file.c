@@ -225,8 +225,8 @@ detect_form (const char *path, GError **error)
   return at < size && text[at] == '{' ? 'i' : 0;
 }
 
-ZieWeightFile *
-zie_weight_file_open (const char *path, GError **error)
+static ZieWeightFile *
+open_file (const char *path, GError **error)
 {
   g_autoptr(ZieWeightFile) self = g_new0 (ZieWeightFile, 1);
   gboolean is_open = FALSE;
@@ -264,6 +264,16 @@ zie_weight_file_open (const char *path, GError **error)
   if (self->by_name->len == 0)
     index_names (self);
   return g_steal_pointer (&self);
+}
+
+ZieWeightFile *
+zie_weight_file_open (const char *path, GError **error)
+{
+  ZieWeightFile *self = open_file (path, error);
+
+  if (self == NULL)
+    zie_file_mend_error (error);
+  return self;
 }
 
 /* The path of the only *.gguf in FOLDER, NULL without an error when there is none. */

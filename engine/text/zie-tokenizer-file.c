@@ -434,8 +434,8 @@ unpack (const char *data, gsize size)
   return status == Z_STREAM_END ? g_steal_pointer (&text) : NULL;
 }
 
-gboolean
-zie_tokenizer_file_read (const char *path, ZieBpe *bpe, GArray *added, GError **error)
+static gboolean
+read_file (const char *path, ZieBpe *bpe, GArray *added, GError **error)
 {
   g_autoptr(GMappedFile) file = zie_file_map (path, error);
   const char *text;
@@ -464,4 +464,14 @@ zie_tokenizer_file_read (const char *path, ZieBpe *bpe, GArray *added, GError **
       return FALSE;
     }
   return read_text (path, text, size, bpe, added, error);
+}
+
+gboolean
+zie_tokenizer_file_read (const char *path, ZieBpe *bpe, GArray *added, GError **error)
+{
+  gboolean is_read = read_file (path, bpe, added, error);
+
+  if (!is_read)
+    zie_file_mend_error (error);
+  return is_read;
 }

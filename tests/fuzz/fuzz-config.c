@@ -52,13 +52,13 @@ set_up (const char *path)
       folders[i] = g_dir_make_tmp ("zie-fuzz-XXXXXX", NULL);
       scheduler = g_build_filename (folders[i], "scheduler", NULL);
       if (mkdir (scheduler, 0700) != 0)
-        g_error ("no temporary folder");
+        fuzz_fail ("no temporary folder");
       for (int k = 0; k < N_FOLDERS; k++)
         {
           g_autofree char *link = g_build_filename (folders[i], names[k], NULL), *good = g_build_filename (DEMO, names[k], NULL);
 
           if (symlink (k == i ? path : good, link) != 0)
-            g_error ("no links in the temporary folder");
+            fuzz_fail ("no links in the temporary folder");
         }
     }
   atexit (clean_up);

@@ -16,7 +16,7 @@ write_file (const char *path, const void *data, size_t size)
   FILE *file = fopen (path, "wb");
 
   if (file == NULL || fwrite (data, 1, size, file) != size || fclose (file) != 0)
-    g_error ("%s: cannot be written", path);
+    fuzz_fail ("%s: cannot be written", path);
 }
 
 static char folder[] = "/tmp/zie-fuzz-XXXXXX";
@@ -38,7 +38,7 @@ set_up (void)
   g_autofree char *data = g_malloc (8 + sizeof header - 1 + 4);
 
   if (mkdtemp (folder) == NULL)
-    g_error ("no temporary folder");
+    fuzz_fail ("no temporary folder");
   shard = g_build_filename (folder, "x-00001-of-00001.safetensors", NULL);
   index_path = g_build_filename (folder, "x.safetensors.index.json", NULL);
   memcpy (data, &length, 8);

@@ -18,7 +18,7 @@ fuzz_file (const void *data, size_t size)
       g_snprintf (path, sizeof path, "/proc/self/fd/%d", fd);
     }
   if (ftruncate (fd, 0) != 0 || pwrite (fd, data, size, 0) != (ssize_t)size)
-    g_error ("cannot write the input");
+    fuzz_fail ("cannot write the input");
   return path;
 }
 
@@ -26,7 +26,7 @@ void
 fuzz_check_error (GError *error, const char *path)
 {
   if (error == NULL || !g_utf8_validate (error->message, -1, NULL) || strstr (error->message, path) == NULL)
-    g_error ("a failure that does not say what of %s: %s", path, error != NULL ? error->message : "(nothing)");
+    fuzz_fail ("a failure that does not say what of %s: %s", path, error != NULL ? error->message : "(nothing)");
   g_error_free (error);
 }
 
@@ -56,12 +56,12 @@ g_mapped_file_new_from_fd (gint fd, gboolean writable, GError **error)
   struct stat st;
 
   if (fstat (fd, &st) != 0)
-    g_error ("cannot look at the input");
+    fuzz_fail ("cannot look at the input");
   self->n_refs = 1;
   self->length = (gsize)st.st_size;
   self->contents = self->length > 0 ? g_malloc (self->length) : NULL;
   if (pread (fd, self->contents, self->length, 0) != (ssize_t)self->length)
-    g_error ("cannot read the input");
+    fuzz_fail ("cannot read the input");
   return self;
 }
 

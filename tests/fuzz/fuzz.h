@@ -5,10 +5,14 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <stdlib.h>
 
 #include <glib.h>
 
 int LLVMFuzzerTestOneInput (const uint8_t *data, size_t size);
+
+/* Ends with a message, in the way that libFuzzer notices (g_error() traps, which it does not). */
+#define fuzz_fail(...) (g_printerr (__VA_ARGS__), g_printerr ("\n"), abort ())
 
 /* A file that holds the SIZE bytes at DATA, by a path that may be opened until the next call.  Static string. */
 const char *fuzz_file (const void *data, size_t size);

@@ -105,6 +105,8 @@ def main():
     put("gguf", "version-2", gguf(2, gguf_keys()[:1], tensors[:1]))
     put("gguf", "aligned", gguf(3, [("general.alignment", 4, struct.pack("<I", 64))], tensors, 64))
     put("gguf", "empty", gguf(3, [], []))
+    # What was found: messages that cut a letter in two.
+    put("gguf", "cut-letter", gguf(3, [("general.alignment", 8, struct.pack("<Q", 62) + b"a" * 59 + "\u4e2d".encode())], []))
 
     put("index", "good", json.dumps({"metadata": {"total_size": 4}, "weight_map": {n: "x-00001-of-00001.safetensors" for n in "ab"}}))
     put("index", "outside", json.dumps({"weight_map": {"a": "../x.safetensors"}}))

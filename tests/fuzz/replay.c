@@ -19,7 +19,7 @@ main (int argc, char **argv)
       gsize size;
 
       if (!g_file_get_contents (path, &data, &size, NULL))
-        g_error ("%s: cannot be read", path);
+        fuzz_fail ("%s: cannot be read", path);
       LLVMFuzzerTestOneInput ((const uint8_t *)data, size);
       n++;
     }

@@ -4,8 +4,6 @@
 
 What is fetched is the demo model, so that it can be used afterwards."""
 
-import hashlib
-import http.server
 import json
 import os
 import re
@@ -14,92 +12,30 @@ import signal
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 import unittest
 
+from hubserver import HubServer, read_model
+
 ZIMAGE, DEMO, MANUAL = os.path.abspath(sys.argv[1]), sys.argv[2], sys.argv[3]
-PARTS = ["model_index.json", "scheduler", "text_encoder", "tokenizer", "transformer", "vae"]
-
-
-def list_files():
-    names = []
-    for part in PARTS:
-        path = os.path.join(DEMO, part)
-        if os.path.isfile(path):
-            names.append(part)
-        for root, _, files in os.walk(path):
-            names += [os.path.relpath(os.path.join(root, name), DEMO) for name in files]
-    return sorted(names)
-
-
-class Handler(http.server.BaseHTTPRequestHandler):
-    """Files with ranges.  SERVER.broken: what is answered 404; SERVER.flow: an Event that the second half of large ones waits for."""
-
-    def do_GET(self):
-        name = self.path.split("/resolve/abc/")[-1]
-        self.server.paths.append(self.path)
-        if name not in self.server.data or name in self.server.broken:
-            self.send_error(404)
-            return
-        data = self.server.data[name]
-        first = int(self.headers["Range"][6:-1]) if "Range" in self.headers else 0
-        self.send_response(206 if first else 200)
-        self.send_header("Content-Length", str(len(data) - first))
-        self.send_header("ETag", '"1"')
-        if first:
-            self.send_header("Content-Range", f"bytes {first}-{len(data) - 1}/{len(data)}")
-        self.end_headers()
-        half = first + (len(data) - first) // 2
-        try:
-            self.wfile.write(data[first:half])
-            if len(data) > 1000000:
-                self.server.flow.wait(20)
-            self.wfile.write(data[half:])
-        except OSError:
-            pass                # cancelled
-
-    def log_message(self, *args):
-        pass
-
-
 class Models(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
-        cls.data = {}
-        for name in list_files():
-            with open(os.path.join(DEMO, name), "rb") as file:
-                cls.data[name] = file.read()
+        cls.data = read_model(DEMO)
 
     def setUp(self):
         self.folder = tempfile.mkdtemp(prefix="test-models-")
         self.addCleanup(shutil.rmtree, self.folder)
-        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.server.daemon_threads = True
-        self.server.data, self.server.broken, self.server.paths = dict(self.data), set(), []
-        self.server.flow = threading.Event()
-        self.server.flow.set()
-        threading.Thread(target=self.server.serve_forever, args=(0.05,), daemon=True).start()
-        self.addCleanup(self.server.server_close)
-        self.addCleanup(self.server.shutdown)
-        self.addCleanup(self.server.flow.set)
+        self.server = HubServer(self.data)
+        self.addCleanup(self.server.close)
 
         self.environment = {key: value for key, value in os.environ.items() if key not in ("HF_TOKEN", "HF_HOME", "HF_HUB_CACHE")}
         self.environment.update(HOME=self.folder, XDG_DATA_HOME=self.folder, XDG_CACHE_HOME=self.folder, LC_ALL="C.UTF-8",
-                                HF_ENDPOINT="http://127.0.0.1:%d" % self.server.server_port, no_proxy="127.0.0.1",
+                                HF_ENDPOINT=self.server.endpoint, no_proxy="127.0.0.1",
                                 ZIE_CATALOGUE=os.path.join(self.folder, "catalogue.json"))
         self.models = os.path.join(self.folder, "zimage-studio", "models")
         self.path = os.path.join(self.models, "Small")
-        self.write_catalogue()
-
-    def write_catalogue(self):
-        files = [{"path": name, "from": "main", "size": len(data), "sha256": hashlib.sha256(data).hexdigest()}
-                 for name, data in self.data.items()]
-        model = {"id": "small", "name": "Small", "folder": "Small", "summary": "A small model.", "form": "diffusers directory",
-                 "recommended": True, "page": "https://example.org", "licence": {"name": "Apache-2.0", "url": "https://example.org"},
-                 "repositories": {"main": {"huggingface": {"repository": "org/small", "revision": "abc"}}}, "files": files}
-        with open(self.environment["ZIE_CATALOGUE"], "w", encoding="utf-8") as file:
-            json.dump({"format": 1, "models": [model]}, file)
+        self.server.write_catalogue(self.environment["ZIE_CATALOGUE"])
 
     def zimage(self, *arguments, status=0, **options):
         done = subprocess.run([ZIMAGE, *arguments], capture_output=True, env=self.environment, stdin=subprocess.DEVNULL, timeout=60, text=True,
