@@ -19,12 +19,6 @@ zie_arena_store_get_size (const ZieArenaStore *self)
   return self->size;
 }
 
-gboolean
-zie_arena_store_fits (const ZieArenaStore *self, gsize size)
-{
-  return self->memory != NULL && fits (self->size, size);
-}
-
 guint8 *
 zie_arena_store_reserve (ZieArenaStore *self, ZieBackend *backend, gsize size, GError **error)
 {

@@ -13,8 +13,6 @@ typedef struct
   gboolean is_host;      /* memory of the host, of a backend with memory of its own */
 } ZieArenaStore;
 
-/* FALSE: reserving SIZE bytes would begin with giving back what is held. */
-gboolean zie_arena_store_fits (const ZieArenaStore *self, gsize size);
 /* At least SIZE bytes aligned to ZIE_ARENA_ALIGN with undefined content, valid until the next call; give exactly SIZE to
  * zie_arena_init().  What is held is used again when it fits and is not much larger than needed, so that memory in use
  * stays near the plan's figure.  NULL and OUT_OF_HOST_MEMORY or OUT_OF_DEVICE_MEMORY: nothing is held then. */

@@ -147,8 +147,10 @@ reserve (ZiePipeline *self, ZieArena *device, ZieArena *host, GError **error)
     }
   else
     {
-      if (!zie_arena_store_fits (self->arena, plan->device_arena))
-        zie_arena_store_release (self->arena);   /* the weights' new places may need its room */
+      /* Exactly what the plan counted: the weights' places may need the rest, and a budget is kept to the byte.  Without
+       * pages to be touched, new memory costs little there. */
+      if (zie_arena_store_get_size (self->arena) != plan->device_arena)
+        zie_arena_store_release (self->arena);
       if (!self->backend->funcs->place (self->backend, &plan->weights, error)
           || !(host_memory = zie_arena_store_reserve (self->host_arena, self->backend, plan->host_arena, error)))
         return FALSE;
