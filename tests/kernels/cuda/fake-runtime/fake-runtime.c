@@ -4,6 +4,7 @@
 #include "fake-runtime.h"
 
 #include <string.h>
+#include <sys/mman.h>
 
 typedef enum { OP_COPY, OP_WAIT, OP_CALL } OpKind;
 
@@ -219,6 +220,32 @@ fake_launch (cudaStream_t stream, void (*func) (gpointer data), gpointer data)
   g_rec_mutex_unlock (&lock);
 }
 
+/* Pages that nobody fills before they are used, unlike malloc's under test, and one behind them that must not be used. */
+#define PAGE ((gsize)4096)
+
+static gsize
+whole_pages (gsize size)
+{
+  return (size + PAGE - 1) / PAGE * PAGE;
+}
+
+static void *
+map (gsize size)
+{
+  guint8 *memory = mmap (NULL, whole_pages (size) + PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+  g_assert_true (memory != MAP_FAILED);
+  g_assert_cmpint (mprotect (memory + whole_pages (size), PAGE, PROT_NONE), ==, 0);
+  return memory;
+}
+
+static gboolean
+unmap (gpointer memory, gpointer size, gpointer data)
+{
+  munmap (memory, whole_pages (GPOINTER_TO_SIZE (size)) + PAGE);
+  return TRUE;
+}
+
 /* --- around each call --- */
 
 void
@@ -228,7 +255,7 @@ fake_start (FakeOrder new_order, guint32 seed)
   if (device == NULL)
     {
       device = g_hash_table_new_full (NULL, NULL, g_free, NULL);
-      pinned = g_hash_table_new_full (NULL, NULL, g_free, NULL);
+      pinned = g_hash_table_new (NULL, NULL);
       streams = g_hash_table_new (NULL, NULL);
       events = g_hash_table_new_full (NULL, NULL, g_free, NULL);
       counts = g_hash_table_new (g_str_hash, g_str_equal);
@@ -250,7 +277,7 @@ fake_start (FakeOrder new_order, guint32 seed)
       g_hash_table_remove_all (streams);
       g_hash_table_remove_all (events);
       g_hash_table_remove_all (device);
-      g_hash_table_remove_all (pinned);
+      g_hash_table_foreach_remove (pinned, unmap, NULL);
     }
   g_hash_table_remove_all (counts);
   g_clear_pointer (&failing, g_free);
@@ -418,7 +445,7 @@ cudaError_t
 cudaHostAlloc (void **memory, size_t size, unsigned flags)
 {
   ENTER ();
-  *memory = g_malloc (size);
+  *memory = map (size);
   g_hash_table_insert (pinned, *memory, GSIZE_TO_POINTER (size));
   return leave (cudaSuccess);
 }
@@ -430,8 +457,10 @@ cudaFreeHost (void *memory)
   if (memory == NULL)
     return cudaSuccess;
   ENTER ();
-  if (!g_hash_table_remove (pinned, memory))
+  if (!g_hash_table_contains (pinned, memory))
     g_error ("memory is unlocked that is not locked");
+  unmap (memory, g_hash_table_lookup (pinned, memory), NULL);
+  g_hash_table_remove (pinned, memory);
   return leave (cudaSuccess);
 }
 
