@@ -4,6 +4,7 @@
 #include "zis-application.h"
 
 #include "zis-compat.h"
+#include "zis-models-page.h"
 #include "zis-preferences.h"
 #include "zis-window.h"
 
@@ -33,8 +34,18 @@ on_preferences (GSimpleAction *action, GVariant *parameter, gpointer user_data)
   ZisWindow *window = get_window (user_data);
 
   if (window)
-    zis_compat_show_preferences (GTK_WINDOW (window),
+    zis_compat_show_preferences (GTK_WINDOW (window), NULL,
                                  zis_preferences_new (zis_application_get_settings (user_data), zis_window_get_session (window)));
+}
+
+static void
+on_models (GSimpleAction *action, GVariant *parameter, gpointer user_data)
+{
+  ZisWindow *window = get_window (user_data);
+
+  if (window)
+    zis_compat_show_preferences (GTK_WINDOW (window), _("Models"),
+                                 zis_models_page_new (zis_application_get_models (user_data), zis_application_get_settings (user_data)));
 }
 
 /* Quitting asks like closing does: work in progress is not thrown away by a key. */
@@ -84,6 +95,7 @@ zis_application_install_actions (ZisApplication *self)
 {
   const GActionEntry entries[] = {
     { .name = "about", .activate = on_about },
+    { .name = "models", .activate = on_models },
     { .name = "preferences", .activate = on_preferences },
     { .name = "quit", .activate = on_quit },
   };

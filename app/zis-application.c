@@ -12,6 +12,7 @@ struct _ZisApplication
   AdwApplication parent_instance;
 
   GSettings *settings;       /* owned */
+  ZisModels *models;         /* owned or NULL: nobody asked yet */
 };
 
 G_DEFINE_FINAL_TYPE (ZisApplication, zis_application, ADW_TYPE_APPLICATION)
@@ -71,6 +72,7 @@ zis_application_startup (GApplication *application)
 static void
 zis_application_dispose (GObject *object)
 {
+  g_clear_object (&ZIS_APPLICATION (object)->models);
   g_clear_object (&ZIS_APPLICATION (object)->settings);
 
   G_OBJECT_CLASS (zis_application_parent_class)->dispose (object);
@@ -118,4 +120,32 @@ GSettings *
 zis_application_get_settings (ZisApplication *self)
 {
   return self->settings;
+}
+
+/* A model takes long to come: who went away meanwhile is told. */
+static void
+on_installed (ZisModels *models, ZisDownload *download, gpointer user_data)
+{
+  GtkWindow *window = gtk_application_get_active_window (user_data);
+  g_autofree char *title = g_strdup_printf (_("%s is ready"), zis_download_get_model (download)->name);
+  ZisApplication *self = user_data;
+  g_autoptr(GNotification) notification = g_notification_new (title);
+
+  if ((window && gtk_window_is_active (window)) || !g_settings_get_boolean (self->settings, "notify"))
+    return;
+  g_notification_set_body (notification, _("It was fetched and checked. Choose it under Models."));
+  g_notification_set_default_action (notification, "app.models");
+  g_application_send_notification (user_data, "model-ready", notification);
+}
+
+ZisModels *
+zis_application_get_models (ZisApplication *self)
+{
+  if (!self->models)
+    {
+      self->models = zis_models_new (self->settings);
+      g_signal_connect_object (self->models, "installed", G_CALLBACK (on_installed), self, 0);
+    }
+
+  return self->models;
 }

@@ -3,6 +3,7 @@
 
 #include <adwaita.h>
 
+#include "zis-models.h"
 #include "zis-types.h"
 
 G_BEGIN_DECLS
@@ -13,6 +14,8 @@ G_DECLARE_FINAL_TYPE (ZisApplication, zis_application, ZIS, APPLICATION, AdwAppl
 /* One instance, one window; PNG files on the command line are opened in it. */
 ZisApplication *zis_application_new (void);
 GSettings *zis_application_get_settings (ZisApplication *self);
+/* Models that can be fetched; borrowed.  Fetching goes on while no window shows it. */
+ZisModels *zis_application_get_models (ZisApplication *self);
 
 /* zis-application-actions.c */
 void zis_application_install_actions (ZisApplication *self);

@@ -337,10 +337,12 @@ zis_compat_show_about (GtkWindow *parent)
 #if ADW_CHECK_VERSION (1, 5, 0)
 
 void
-zis_compat_show_preferences (GtkWindow *parent, AdwPreferencesPage *page)
+zis_compat_show_preferences (GtkWindow *parent, const char *title, AdwPreferencesPage *page)
 {
   AdwDialog *dialog = adw_preferences_dialog_new ();
 
+  if (title)
+    adw_dialog_set_title (dialog, title);
   adw_preferences_dialog_add (ADW_PREFERENCES_DIALOG (dialog), page);
   adw_dialog_present (dialog, GTK_WIDGET (parent));
 }
@@ -348,10 +350,12 @@ zis_compat_show_preferences (GtkWindow *parent, AdwPreferencesPage *page)
 #else
 
 void
-zis_compat_show_preferences (GtkWindow *parent, AdwPreferencesPage *page)
+zis_compat_show_preferences (GtkWindow *parent, const char *title, AdwPreferencesPage *page)
 {
   GtkWidget *window = adw_preferences_window_new ();
 
+  if (title)
+    gtk_window_set_title (GTK_WINDOW (window), title);
   adw_preferences_window_add (ADW_PREFERENCES_WINDOW (window), page);
   adw_preferences_window_set_search_enabled (ADW_PREFERENCES_WINDOW (window), FALSE);
   gtk_window_set_transient_for (GTK_WINDOW (window), parent);

@@ -53,8 +53,8 @@ void zis_compat_ask (GtkWindow *parent, const char *heading, const char *body, c
                      guint n_answers, ZisCompatAnswerFunc done, gpointer user_data);
 
 void zis_compat_show_about (GtkWindow *parent);
-/* Shows PAGE (floating) as the preferences.  Closing frees it. */
-void zis_compat_show_preferences (GtkWindow *parent, AdwPreferencesPage *page);
+/* Shows PAGE (floating) as the preferences, or under TITLE (translated; NULL: Preferences).  Closing frees it. */
+void zis_compat_show_preferences (GtkWindow *parent, const char *title, AdwPreferencesPage *page);
 
 /* Opens FILE's folder in the file manager, FILE selected where the desktop can. */
 void zis_compat_show_in_folder (GtkWindow *parent, GFile *file);

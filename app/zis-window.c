@@ -116,6 +116,20 @@ on_example (GtkButton *button, gpointer user_data)
   gtk_widget_activate_action (GTK_WIDGET (self), "win.generate", NULL);
 }
 
+/* The demo model is not what one came for. */
+static void
+add_way_to_real_model (ZisWindow *self)
+{
+  GtkWidget *button = gtk_button_new_with_mnemonic (_("Get the _Real Model…"));
+
+  gtk_actionable_set_action_name (GTK_ACTIONABLE (button), "app.models");
+  gtk_widget_set_tooltip_text (button, _("The Demo Model Draws Small Emoji; Z-Image-Turbo Paints Anything"));
+  gtk_widget_add_css_class (button, "pill");
+  gtk_widget_set_halign (button, GTK_ALIGN_CENTER);
+  gtk_widget_set_margin_top (button, 18);
+  gtk_box_append (GTK_BOX (self->examples), button);
+}
+
 /* The demo model knows a few hundred things: a hint at what they are. */
 static void
 fill_examples (ZisWindow *self)
@@ -133,6 +147,7 @@ fill_examples (ZisWindow *self)
       g_signal_connect (button, "clicked", G_CALLBACK (on_example), self);
       gtk_box_append (GTK_BOX (self->examples), button);
     }
+  add_way_to_real_model (self);
 }
 
 static void
