@@ -62,11 +62,12 @@ on_queue_changed (ZisWindow *self)
   zis_window_update_actions (self);
 }
 
-/* 360 pixels are enough for all but this; the menu has it too. */
+/* 360 pixels are enough for all but comparing, which the menu has too; and the panel then covers the button that hides it. */
 static void
 on_narrow (ZisWindow *self)
 {
   gtk_widget_set_visible (self->compare_button, !zis_window_is_narrow (self));
+  gtk_widget_set_visible (self->panel_close_button, zis_window_is_narrow (self));
   on_queue_changed (self);
 }
 

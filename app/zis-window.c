@@ -294,6 +294,7 @@ take_content (ZisWindow *self)
 
   adw_header_bar_set_title_widget (self->panel_header, GTK_WIDGET (gtk_builder_get_object (builder, "panel_title")));
   adw_header_bar_set_title_widget (self->header, GTK_WIDGET (gtk_builder_get_object (builder, "title")));
+  adw_header_bar_pack_start (self->panel_header, GTK_WIDGET (gtk_builder_get_object (builder, "panel_close_button")));
   adw_header_bar_pack_start (self->header, GTK_WIDGET (gtk_builder_get_object (builder, "header_start")));
   adw_header_bar_pack_end (self->header, GTK_WIDGET (gtk_builder_get_object (builder, "header_end")));
   adw_bin_set_child (self->panel_slot, GTK_WIDGET (gtk_builder_get_object (builder, "panel")));
@@ -320,6 +321,7 @@ take_content (ZisWindow *self)
   GET (problem_button);
   GET (zoom_button);
   GET (panel_button);
+  GET (panel_close_button);
   GET (queue_button);
   GET (compare_button);
   GET (follow_button);
@@ -411,6 +413,7 @@ zis_window_new (ZisApplication *application, GSettings *settings)
   connect_everything (self);
   zis_window_setup_dnd (self);
   zis_window_setup_jobs (self);
+  zis_prompt_panel_focus (self->prompt_panel);
   on_zoom (self);
   zis_window_update_page (self);
   zis_window_update_progress (self);

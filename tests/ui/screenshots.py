@@ -22,12 +22,13 @@ def shoot(name):
 def pointer_away(): ui._x('mousemove', '0', '0')
 
 def start(**keys):
-    s.settings(seed='uint64 7', seed_locked='true', window_width=980, window_height=660, **keys)
+    s.settings(last_model="'%s'" % os.path.realpath(model), seed='uint64 7', seed_locked='true', window_width=980, window_height=660,
+               width=256, height=256, **keys)
     app = s.start(env=s.KEYFILE)
     s.tokens(app); pointer_away()
     return app
 
-s.demo_model()
+model = s.demo_model()
 app = start()
 shoot('empty')
 s.end(app)
