@@ -43,6 +43,18 @@ normalise (const char *head)
   return text;
 }
 
+/* In the thread that accepts, before there is one that answers. */
+static gboolean
+on_incoming (GSocketService *service, GSocketConnection *connection, GObject *source, gpointer user_data)
+{
+  Server *self = user_data;
+
+  g_mutex_lock (&self->lock);
+  self->n_active++;
+  g_mutex_unlock (&self->lock);
+  return FALSE;
+}
+
 static gboolean
 on_run (GThreadedSocketService *service, GSocketConnection *connection, GObject *source, gpointer user_data)
 {
@@ -71,6 +83,10 @@ on_run (GThreadedSocketService *service, GSocketConnection *connection, GObject 
       self->answer (&request, self->user_data);
     }
   g_io_stream_close (G_IO_STREAM (connection), NULL, NULL);
+  g_mutex_lock (&self->lock);
+  self->n_active--;
+  g_cond_broadcast (&self->ended);
+  g_mutex_unlock (&self->lock);
   g_free (request.path);
   g_free (request.headers);
   return TRUE;
@@ -109,6 +125,7 @@ server_new (ServerAnswer answer, gpointer user_data)
   self->answer = answer;
   self->user_data = user_data;
   g_mutex_init (&self->lock);
+  g_cond_init (&self->ended);
   self->counts = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
   self->log = g_ptr_array_new_with_free_func (g_free);
   self->service = g_threaded_socket_service_new (32);
@@ -116,6 +133,7 @@ server_new (ServerAnswer answer, gpointer user_data)
   g_socket_listener_add_address (G_SOCKET_LISTENER (self->service), address, G_SOCKET_TYPE_STREAM, G_SOCKET_PROTOCOL_TCP, NULL, &effective, &error);
   g_assert_no_error (error);
   self->endpoint = g_strdup_printf ("http://127.0.0.1:%u", g_inet_socket_address_get_port (G_INET_SOCKET_ADDRESS (effective)));
+  g_signal_connect (self->service, "incoming", G_CALLBACK (on_incoming), self);
   g_signal_connect (self->service, "run", G_CALLBACK (on_run), self);
   self->context = g_main_context_new ();
   self->loop = g_main_loop_new (self->context, FALSE);
@@ -128,12 +146,19 @@ server_free (Server *self)
 {
   g_main_context_invoke (self->context, quit, self->loop);
   g_thread_join (self->thread);
+  g_mutex_lock (&self->lock);
+  self->is_closing = TRUE;
+  g_cond_broadcast (&self->ended);
+  while (self->n_active > 0)
+    g_cond_wait (&self->ended, &self->lock);
+  g_mutex_unlock (&self->lock);
   g_object_unref (self->service);
   g_main_loop_unref (self->loop);
   g_main_context_unref (self->context);
   g_hash_table_unref (self->counts);
   g_ptr_array_unref (self->log);
   g_mutex_clear (&self->lock);
+  g_cond_clear (&self->ended);
   g_free (self->endpoint);
   g_free (self);
 }
@@ -188,6 +213,21 @@ request_data (Request *self, const char *data, gsize size, const char *etag, gsi
     request_printf (self, "ETag: %s\r\n", etag);
   request_printf (self, "\r\n");
   request_write (self, data + first, MIN (n_send, size - first));
+}
+
+gboolean
+request_sleep (Request *self, guint ms)
+{
+  Server *server = self->server;
+  gint64 end = g_get_monotonic_time () + ms * G_TIME_SPAN_MILLISECOND;
+  gboolean goes_on;
+
+  g_mutex_lock (&server->lock);
+  while (!server->is_closing && g_cond_wait_until (&server->ended, &server->lock, end))
+    ;
+  goes_on = !server->is_closing;
+  g_mutex_unlock (&server->lock);
+  return goes_on;
 }
 
 void

@@ -31,12 +31,16 @@ struct _Server
   char *endpoint;            /* owned: "http://127.0.0.1:1234" */
   ServerAnswer answer;
   gpointer user_data;
-  GMutex lock;
-  GHashTable *counts;        /* of what follows: path → number */
+  GMutex lock;               /* of what follows */
+  GCond ended;               /* a request was answered, or the server closes */
+  guint n_active;            /* requests that are being answered */
+  gboolean is_closing;
+  GHashTable *counts;        /* path → number */
   GPtrArray *log;            /* "PATH" or "PATH OFFSET", in the order of requests */
 };
 
 Server *server_new (ServerAnswer answer, gpointer user_data);
+/* Waits for what is being answered. */
 void server_free (Server *self);
 /* How many requests began with PREFIX. */
 guint server_count (Server *self, const char *prefix);
@@ -51,5 +55,7 @@ void request_status (Request *self, const char *status, const char *extra);
 /* What a good server says for DATA with ETAG (may be NULL), range and If-Range followed; of the body only N_SEND bytes
  * are sent (G_MAXSIZE: all). */
 void request_data (Request *self, const char *data, gsize size, const char *etag, gsize n_send);
+/* FALSE: the server closes; nobody waits for an answer any more. */
+gboolean request_sleep (Request *self, guint ms);
 /* Ends the connection at once with a reset instead of an orderly end. */
 void request_reset (Request *self);
