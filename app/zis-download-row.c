@@ -141,6 +141,8 @@ describe_problem (const GError *error)
     return _("The files cannot be kept: free some space on the disk, or mend the folder’s permissions.");
   if (g_error_matches (error, ZIE_ERROR, ZIE_ERROR_FILE_NOT_FOUND))
     return _("The server does not have this model: choose another source below.");
+  if (g_error_matches (error, ZIE_ERROR, ZIE_ERROR_INVALID_REQUEST))
+    return _("The address of the mirror cannot be used: correct it below.");
   if (g_error_matches (error, ZIE_ERROR, ZIE_ERROR_FILE_CORRUPT))
     return _("A file arrived damaged: try again, or choose another source below.");
 
@@ -191,7 +193,16 @@ show_facts (ZisDownloadRow *self)
   /* Translators: what a model weighs, its licence, and a link to its page: “20.7 GB · Licence: Apache-2.0 · About”. */
   facts = g_markup_printf_escaped (_("%s · Licence: <a href=\"%s\">%s</a> · <a href=\"%s\">About this model</a>"), size, model->licence_url,
                                    model->licence, model->page);
-  gtk_label_set_markup (self->facts, facts);
+  if (!zie_hub_model_has_source (model, ZIE_HUB_MODELSCOPE))
+    {
+      /* Translators: after the facts about a model; a name of a site. */
+      g_autofree char *only = g_strdup_printf (_("only at %s"), zie_hub_source_title (ZIE_HUB_HUGGING_FACE));
+      g_autofree char *more = g_strdup_printf ("%s · %s", facts, only);
+
+      gtk_label_set_markup (self->facts, more);
+    }
+  else
+    gtk_label_set_markup (self->facts, facts);
   adw_preferences_row_set_title (ADW_PREFERENCES_ROW (self), model->name);
 }
 
