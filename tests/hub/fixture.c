@@ -262,3 +262,76 @@ add (const char *path, gconstpointer data, void (*test) (Fixture *self, gconstpo
 {
   g_test_add (path, Fixture, data, set_up, test, tear_down);
 }
+
+/* --- the desktop's proxy, in whose place a test stands --- */
+
+typedef struct
+{
+  GObject parent;
+} TestResolver;
+
+typedef struct
+{
+  GObjectClass parent;
+} TestResolverClass;
+
+const char *the_proxy;
+
+static gboolean
+resolver_is_supported (GProxyResolver *self)
+{
+  return TRUE;
+}
+
+static char **
+resolver_lookup (GProxyResolver *self, const char *uri, GCancellable *cancellable, GError **error)
+{
+  const char *const uris[] = { the_proxy != NULL ? the_proxy : "direct://", NULL };
+
+  return g_strdupv ((char **)uris);
+}
+
+static void
+resolver_lookup_async (GProxyResolver *self, const char *uri, GCancellable *cancellable, GAsyncReadyCallback callback, gpointer user_data)
+{
+  g_autoptr(GTask) task = g_task_new (self, cancellable, callback, user_data);
+
+  g_task_return_pointer (task, resolver_lookup (self, uri, NULL, NULL), (GDestroyNotify)g_strfreev);
+}
+
+static char **
+resolver_lookup_finish (GProxyResolver *self, GAsyncResult *result, GError **error)
+{
+  return g_task_propagate_pointer (G_TASK (result), error);
+}
+
+static void
+resolver_interface_init (GProxyResolverInterface *interface)
+{
+  interface->is_supported = resolver_is_supported;
+  interface->lookup = resolver_lookup;
+  interface->lookup_async = resolver_lookup_async;
+  interface->lookup_finish = resolver_lookup_finish;
+}
+
+static void
+test_resolver_class_init (TestResolverClass *class)
+{
+}
+
+static void
+test_resolver_init (TestResolver *self)
+{
+}
+
+GType test_resolver_get_type (void);
+G_DEFINE_TYPE_WITH_CODE (TestResolver, test_resolver, G_TYPE_OBJECT, G_IMPLEMENT_INTERFACE (G_TYPE_PROXY_RESOLVER, resolver_interface_init))
+
+void
+be_alone (void)
+{
+  g_unsetenv ("HF_TOKEN");
+  g_unsetenv ("HF_ENDPOINT");
+  g_io_extension_point_register (G_PROXY_RESOLVER_EXTENSION_POINT_NAME);
+  g_io_extension_point_implement (G_PROXY_RESOLVER_EXTENSION_POINT_NAME, test_resolver_get_type (), "test", 1000);
+}

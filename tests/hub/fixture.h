@@ -68,5 +68,10 @@ void assert_not_there (Fixture *self);
 void assert_says (GError *error, int code, ...);
 char *get_sha256 (int file);
 
+/* First of all in a program: what the user's environment and desktop say of networks does not count. */
+void be_alone (void);
+/* The proxy that the desktop has: an address, or NULL. */
+extern const char *the_proxy;
+
 /* Adds the test PATH with a fixture of its own. */
 void add (const char *path, gconstpointer data, void (*test) (Fixture *self, gconstpointer data));

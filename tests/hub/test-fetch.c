@@ -440,8 +440,7 @@ int
 main (int argc, char **argv)
 {
   g_test_init (&argc, &argv, NULL);
-  g_unsetenv ("HF_TOKEN");
-  g_unsetenv ("HF_ENDPOINT");
+  be_alone ();
 
   add ("/hub/whole", NULL, test_whole);
   add ("/hub/progress", NULL, test_progress);

@@ -31,7 +31,7 @@ class Models(unittest.TestCase):
 
         self.environment = {key: value for key, value in os.environ.items() if key not in ("HF_TOKEN", "HF_HOME", "HF_HUB_CACHE")}
         self.environment.update(HOME=self.folder, XDG_DATA_HOME=self.folder, XDG_CACHE_HOME=self.folder, LC_ALL="C.UTF-8",
-                                HF_ENDPOINT=self.server.endpoint, no_proxy="127.0.0.1",
+                                HF_ENDPOINT=self.server.endpoint, GIO_USE_PROXY_RESOLVER="dummy",
                                 ZIE_CATALOGUE=os.path.join(self.folder, "catalogue.json"))
         self.models = os.path.join(self.folder, "zimage-studio", "models")
         self.path = os.path.join(self.models, "Small")

@@ -12,7 +12,7 @@ catalogue = os.path.join(home, 'catalogue.json')
 own = json.load(open(os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', '..', 'data', 'catalogue.json')))
 for model in own['models']: model['recommended'] = False
 server.write_catalogue(catalogue, own['models'])
-env = dict(s.KEYFILE, ZIE_CATALOGUE=catalogue, HF_ENDPOINT=server.endpoint, HF_HOME=home, no_proxy='127.0.0.1')
+env = dict(s.KEYFILE, ZIE_CATALOGUE=catalogue, HF_ENDPOINT=server.endpoint, HF_HOME=home, GIO_USE_PROXY_RESOLVER='dummy')
 path = os.path.join(os.environ.get('XDG_DATA_HOME', os.path.join(home, '.local/share')), 'zimage-studio', 'models', 'Small')
 
 def shoot(name):
