@@ -14,6 +14,14 @@ zis_compat_get_color (GtkWidget *widget, GdkRGBA *color)
 }
 
 void
+zis_compat_set_name (GtkWidget *widget, const char *name)
+{
+  /* From GTK 4.10 on a button is labelled by what stands on it, and that goes before a name of its own. */
+  gtk_accessible_reset_relation (GTK_ACCESSIBLE (widget), GTK_ACCESSIBLE_RELATION_LABELLED_BY);
+  gtk_accessible_update_property (GTK_ACCESSIBLE (widget), GTK_ACCESSIBLE_PROPERTY_LABEL, name, -1);
+}
+
+void
 zis_compat_list_item_set_label (GtkListItem *item, const char *label)
 {
 #if GTK_CHECK_VERSION (4, 12, 0)

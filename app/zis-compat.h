@@ -21,6 +21,8 @@ G_BEGIN_DECLS
 #endif
 
 void zis_compat_get_color (GtkWidget *widget, GdkRGBA *color);
+/* What a screen reader says for a widget, whatever stands on it.  After gtk_button_set_label(), which takes it back. */
+void zis_compat_set_name (GtkWidget *widget, const char *name);
 /* What a screen reader says for a row of a list view. */
 void zis_compat_list_item_set_label (GtkListItem *item, const char *label);
 

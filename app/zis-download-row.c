@@ -3,6 +3,8 @@
 
 #include "zis-download-row.h"
 
+#include "zis-compat.h"
+
 struct _ZisDownloadRow
 {
   AdwPreferencesRow parent_instance;
@@ -107,7 +109,7 @@ set_name (GtkButton *button, const char *format, const char *model)
   g_auto(GStrv) parts = g_strsplit (format, "%s", 2);
   g_autofree char *name = g_strjoinv (model, parts);
 
-  gtk_accessible_update_property (GTK_ACCESSIBLE (button), GTK_ACCESSIBLE_PROPERTY_LABEL, name, -1);
+  zis_compat_set_name (GTK_WIDGET (button), name);
   gtk_widget_set_tooltip_text (GTK_WIDGET (button), name);
 }
 

@@ -74,11 +74,13 @@ show_row (ZisModelsPage *self, guint index)
   GtkWidget *button = g_object_get_data (G_OBJECT (row), "button");
   g_autofree char *used = g_settings_get_string (self->settings, "model-path");
   gboolean is_used = g_str_equal (used, path_of (model));
+  g_autofree char *name = g_strdup_printf (is_used ? _("%s is in use") : _("Use %s"), name_of (model));
 
   if (!button)
     return;
   gtk_widget_set_sensitive (button, !is_used);
   gtk_button_set_label (GTK_BUTTON (button), is_used ? _("In Use") : _("Use"));
+  zis_compat_set_name (button, name);
 }
 
 static void
@@ -100,12 +102,10 @@ add_row (ZisModelsPage *self, const ZieModelCandidate *model)
   else
     {
       GtkWidget *button = gtk_button_new ();
-      g_autofree char *name = g_strdup_printf (_("Use %s"), name_of (model));
 
       gtk_widget_set_valign (button, GTK_ALIGN_CENTER);
       g_object_set_data (G_OBJECT (button), "model", (gpointer) model);
       g_object_set_data (G_OBJECT (row), "button", button);
-      gtk_accessible_update_property (GTK_ACCESSIBLE (button), GTK_ACCESSIBLE_PROPERTY_LABEL, name, -1);
       g_signal_connect (button, "clicked", G_CALLBACK (on_use), self);
       adw_action_row_add_suffix (row, button);
     }

@@ -103,6 +103,11 @@ def thumbnails(app):
     strips = app.all('list', '^Pictures$')       # hidden as long as there is no picture
     return [a for strip in strips for a in ui.walk(strip) if a.getRoleName() == 'list item']
 
+def menu_item(app, name, index):
+    """of the open main menu; GTK 4.18 gives its items no names, so also by its place (0 = the first)"""
+    items = ui.wait(lambda: app.all('menu item'), 10, 'the menu')
+    return next((i for i in items if re.search(name, i.name)), None) or items[index]
+
 def is_pressed(a):
     """of a toggle button"""
     state = a.getState()
