@@ -137,7 +137,7 @@ on_notify (ZieFetch *fetch, gpointer user_data)
 ZieFetchOptions
 get_options (Fixture *self)
 {
-  return (ZieFetchOptions) { .folder = self->folder, .endpoint = self->server->endpoint, .stall_ms = 300, .retry_ms = 5, .max_tries = 4 };
+  return (ZieFetchOptions) { .folder = self->folder, .endpoint = self->server->endpoint, .retry_ms = 5, .max_tries = 4 };
 }
 
 ZieFetch *

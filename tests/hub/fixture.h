@@ -49,7 +49,7 @@ void send_file (Request *request, int file, gsize n_send);
 void on_request (Request *request, gpointer user_data);
 /* Writes the catalogue again with FLAGS and, unless it is 0, another size of the first file. */
 void use_catalogue (Fixture *self, int flags, guint64 size_of_first);
-/* Impatient ones. */
+/* With short waits between tries. */
 ZieFetchOptions get_options (Fixture *self);
 ZieFetch *start (Fixture *self, const ZieFetchOptions *options);
 ZieFetchState get_state (ZieFetch *fetch);
