@@ -23,6 +23,7 @@ ROLES = {'button': ('push button', 'button'), 'push button': ('push button', 'bu
 
 # A machine that builds something else beside it takes several times as long for everything; only a failure waits this long.
 PATIENCE = 4
+pyatspi.Atspi.set_timeout(5000 * PATIENCE, 15000 * PATIENCE)      # 800 ms otherwise, for an answer
 
 class Missing(AssertionError): pass
 
