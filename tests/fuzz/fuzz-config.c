@@ -9,17 +9,16 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "config.h"
 #include "zie-model-config.h"
 
-#define DEMO ZIE_SOURCE_DATADIR "/demo-model"
 #define N_FOLDERS 2
 
-static const char *const configs[ZIE_N_MODEL_PARTS] = {
-  [ZIE_MODEL_TRANSFORMER] = DEMO "/transformer/config.json",
-  [ZIE_MODEL_TEXT_ENCODER] = DEMO "/text_encoder/config.json",
-  [ZIE_MODEL_VAE] = DEMO "/vae/config.json",
+static const char *const parts[ZIE_N_MODEL_PARTS] = {
+  [ZIE_MODEL_TRANSFORMER] = "transformer",
+  [ZIE_MODEL_TEXT_ENCODER] = "text_encoder",
+  [ZIE_MODEL_VAE] = "vae",
 };
+static char *demo, *configs[ZIE_N_MODEL_PARTS];
 
 /* Of these two, which are looked for by name, the first folder has the input as one, the second as the other. */
 static const char *const names[N_FOLDERS] = { "model_index.json", "scheduler/scheduler_config.json" };
@@ -45,6 +44,9 @@ clean_up (void)
 static void
 set_up (const char *path)
 {
+  demo = g_build_filename (fuzz_data_dir (), "demo-model", NULL);
+  for (int i = 0; i < ZIE_N_MODEL_PARTS; i++)
+    configs[i] = g_build_filename (demo, parts[i], "config.json", NULL);
   for (int i = 0; i < N_FOLDERS; i++)
     {
       g_autofree char *scheduler = NULL;
@@ -55,7 +57,7 @@ set_up (const char *path)
         fuzz_fail ("no temporary folder");
       for (int k = 0; k < N_FOLDERS; k++)
         {
-          g_autofree char *link = g_build_filename (folders[i], names[k], NULL), *good = g_build_filename (DEMO, names[k], NULL);
+          g_autofree char *link = g_build_filename (folders[i], names[k], NULL), *good = g_build_filename (demo, names[k], NULL);
 
           if (symlink (k == i ? path : good, link) != 0)
             fuzz_fail ("no links in the temporary folder");
@@ -104,7 +106,7 @@ LLVMFuzzerTestOneInput (const uint8_t *data, size_t size)
     }
   for (int i = 0; i < ZIE_N_MODEL_PARTS; i++)
     {
-      ZieModelPlaces places = { .folder = (char *)DEMO };
+      ZieModelPlaces places = { .folder = demo };
 
       memcpy (places.configs, configs, sizeof configs);
       places.configs[i] = (char *)path;

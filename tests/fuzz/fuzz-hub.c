@@ -6,7 +6,6 @@
 
 #include <string.h>
 
-#include "config.h"
 #include "zie-hub-private.h"
 
 int
@@ -22,7 +21,10 @@ LLVMFuzzerTestOneInput (const uint8_t *data, size_t size)
     fuzz_check_error (error, path);
   zie_catalogue_free (models);
   if (own == NULL)
-    own = zie_catalogue_load (ZIE_SOURCE_DATADIR "/catalogue.json", NULL);
+    {
+      g_autofree char *catalogue = g_build_filename (fuzz_data_dir (), "catalogue.json", NULL);
+      own = zie_catalogue_load (catalogue, NULL);
+    }
   for (int source = 0; source < ZIE_N_HUB_SOURCES && list != NULL; source++)
     {
       ZieHubModel model;

@@ -6,6 +6,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "config.h"
+
 const char *
 fuzz_file (const void *data, size_t size)
 {
@@ -20,6 +22,14 @@ fuzz_file (const void *data, size_t size)
   if (ftruncate (fd, 0) != 0 || pwrite (fd, data, size, 0) != (ssize_t)size)
     fuzz_fail ("cannot write the input");
   return path;
+}
+
+const char *
+fuzz_data_dir (void)
+{
+  const char *asked = g_getenv ("FUZZ_DATADIR");
+
+  return asked != NULL ? asked : ZIE_SOURCE_DATADIR;
 }
 
 void

@@ -17,6 +17,9 @@ int LLVMFuzzerTestOneInput (const uint8_t *data, size_t size);
 /* A file that holds the SIZE bytes at DATA, by a path that may be opened until the next call.  Static string. */
 const char *fuzz_file (const void *data, size_t size);
 
+/* The folder data/ of the tree; of $FUZZ_DATADIR, where a target runs on another machine than it was built on.  Static string. */
+const char *fuzz_data_dir (void);
+
 /* ERROR, consumed: where a reader failed, it has to say what, in UTF-8, and name PATH. */
 void fuzz_check_error (GError *error, const char *path);
 
