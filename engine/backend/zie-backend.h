@@ -57,7 +57,7 @@ typedef struct
    * OUT_OF_DEVICE_MEMORY. */
   gboolean (*check) (ZieBackend *self, GError **error);
   /* Timing of each op, switched on or off for what comes; fills ROWS with what was timed since the last call and returns
-   * how many.  Between jobs only. */
+   * how many; switched off, it times the vendor's library beside them where that is there.  Between jobs only. */
   guint (*profile) (ZieBackend *self, gboolean on, ZieProfileRow *rows, guint max_rows);
 } ZieBackendFuncs;
 

@@ -163,20 +163,23 @@ print_ops (const Bench *self, const ZieDevice *device)
   for (guint i = 0; i < self->n_ops; i++)
     total += self->ops[i].seconds;
 
-  g_print ("\n%-20s %9s %7s %6s %6s %9s %8s %8s %8s %6s\n", _("op"), "m", "n", "k", _("times"), _("ms"), _("share"), "TFLOP/s", "GB/s",
-           _("limit"));
+  g_print ("\n%-20s %9s %7s %6s %6s %9s %8s %8s %8s %6s %8s\n", _("op"), "m", "n", "k", _("times"), _("ms"), _("share"), "TFLOP/s", "GB/s",
+           _("limit"), "cuDNN");
   for (guint i = 0; i < self->n_ops; i++)
     {
       const ZieProfileRow *row = &self->ops[i];
+      char yardstick[16] = "";
 
       if (row->seconds < MIN_SHARE * total)
         {
           rest += row->seconds;
           continue;
         }
-      g_print ("%-20s %9" G_GINT64_FORMAT " %7" G_GINT64_FORMAT " %6" G_GINT64_FORMAT " %6u %9.3f %7.1f%% %8.1f %8.0f %5.0f%%\n", row->op,
+      if (row->yardstick_seconds > 0)
+        g_snprintf (yardstick, sizeof yardstick, "%.1f", row->flops / row->yardstick_seconds / 1e12);
+      g_print ("%-20s %9" G_GINT64_FORMAT " %7" G_GINT64_FORMAT " %6" G_GINT64_FORMAT " %6u %9.3f %7.1f%% %8.1f %8.0f %5.0f%% %8s\n", row->op,
                row->m, row->n, row->k, row->count, row->seconds * 1e3, 100 * row->seconds / total, row->flops / row->seconds / 1e12,
-               row->bytes / row->seconds / 1e9, 100 * limit_seconds (row, device) / row->seconds);
+               row->bytes / row->seconds / 1e9, 100 * limit_seconds (row, device) / row->seconds, yardstick);
     }
   g_print (_("all others %.3f ms, all together %.3f ms on the device\n"), rest * 1e3, total * 1e3);
 }
@@ -228,6 +231,8 @@ print_json (const Bench *self, const ZieModelInfo *info, const ZieDevice *device
           cli_json_double (&json, "tflops", row->flops / row->seconds / 1e12);
           cli_json_double (&json, "gb_per_second", row->bytes / row->seconds / 1e9);
           cli_json_double (&json, "of_limit", limit_seconds (row, device) / row->seconds);
+          if (row->yardstick_seconds > 0)
+            cli_json_double (&json, "cudnn_tflops", row->flops / row->yardstick_seconds / 1e12);
           cli_json_close (&json, '}');
         }
       cli_json_close (&json, ']');

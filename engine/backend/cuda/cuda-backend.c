@@ -386,7 +386,7 @@ cuda_profile (ZieBackend *backend, gboolean on, ZieProfileRow *rows, guint max_r
 
   cudaSetDevice (self->index);
   if (self->profile != NULL)
-    n = cuda_profile_take (self->profile, self->compute, rows, max_rows);
+    n = cuda_profile_take (self->profile, self->compute, !on, rows, max_rows);
   if (!on)
     g_clear_pointer (&self->profile, cuda_profile_free);
   else if (self->profile == NULL)

@@ -83,7 +83,7 @@ void cuda_profile_free (CudaProfile *self);
 void cuda_profile_begin (CudaProfile *self, cudaStream_t stream, const char *op, const ZieOpShape *shape);
 void cuda_profile_end (CudaProfile *self, cudaStream_t stream);    /* the last one counts */
 /* Waits for STREAM; forgets what it returns. */
-guint cuda_profile_take (CudaProfile *self, cudaStream_t stream, ZieProfileRow *rows, guint max_rows);
+guint cuda_profile_take (CudaProfile *self, cudaStream_t stream, gboolean with_yardstick, ZieProfileRow *rows, guint max_rows);
 
 /* cuda-ops.c */
 void cuda_ops_init (ZieOps *ops);

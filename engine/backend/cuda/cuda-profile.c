@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #define G_LOG_DOMAIN "zie-cuda"
 
+#include "cuda-cudnn.h"
 #include "cuda-private.h"
 
 /* So many ops are timed between two looks; more are not. */
@@ -81,8 +82,26 @@ find_row (ZieProfileRow *rows, guint *n_rows, guint max_rows, const Timed *timed
   return &rows[(*n_rows)++];
 }
 
+/* What cuDNN takes for the same: each row's shape once. */
+static void
+time_yardstick (const CudaProfile *self, cudaStream_t stream, ZieProfileRow *rows, guint n_rows)
+{
+  CudaCudnn *cudnn = cuda_cudnn_open (stream);
+
+  for (guint i = 0; cudnn != NULL && i < self->n; i++)
+    {
+      const Timed *timed = &g_array_index (self->timed, Timed, i);
+      ZieProfileRow *row = find_row (rows, &n_rows, n_rows, timed);
+
+      if (row != NULL && row->yardstick_seconds == 0
+          && (timed->shape.kind == ZIE_OP_CONV || timed->shape.kind == ZIE_OP_ATTENTION))
+        row->yardstick_seconds = row->count * cuda_cudnn_time (cudnn, &timed->shape);
+    }
+  g_clear_pointer (&cudnn, cuda_cudnn_close);
+}
+
 guint
-cuda_profile_take (CudaProfile *self, cudaStream_t stream, ZieProfileRow *rows, guint max_rows)
+cuda_profile_take (CudaProfile *self, cudaStream_t stream, gboolean with_yardstick, ZieProfileRow *rows, guint max_rows)
 {
   guint n_rows = 0;
 
@@ -103,6 +122,8 @@ cuda_profile_take (CudaProfile *self, cudaStream_t stream, ZieProfileRow *rows, 
       row->flops += flops;
       row->bytes += bytes;
     }
+  if (with_yardstick)
+    time_yardstick (self, stream, rows, n_rows);
   self->n = 0;
   return n_rows;
 }

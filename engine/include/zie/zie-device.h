@@ -37,6 +37,7 @@ typedef struct
   gint64 m, n, k;
   guint count;
   double seconds, flops, bytes;    /* of all of them */
+  double yardstick_seconds;        /* of all of them by the vendor's own library (cuDNN); 0: it is not there or has no such op */
 } ZieProfileRow;
 
 /* Memory of this machine and of this process, in bytes; 0 where the system does not say. */

@@ -6,6 +6,8 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "cuda-cudnn.h"
+
 typedef enum { OP_COPY, OP_WAIT, OP_CALL } OpKind;
 
 typedef struct
@@ -577,4 +579,24 @@ cudaEventElapsedTime (float *milliseconds, cudaEvent_t from, cudaEvent_t to)
   ENTER ();
   *milliseconds = 1;
   return leave (cudaSuccess);
+}
+
+/* --- cuDNN: not installed --- */
+
+CudaCudnn *
+cuda_cudnn_open (cudaStream_t stream)
+{
+  return NULL;
+}
+
+void
+cuda_cudnn_close (CudaCudnn *self)
+{
+  g_assert_not_reached ();
+}
+
+double
+cuda_cudnn_time (CudaCudnn *self, const ZieOpShape *shape)
+{
+  g_assert_not_reached ();
 }
