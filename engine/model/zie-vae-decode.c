@@ -92,7 +92,7 @@ emit_bands (const ZieVae *self, ZieOpCtx *ctx, const ZieTensor *x, const ZieVaeS
       band.h = n;
       band.rows = n * x->w;
       ctx->ops->conv2d (ctx, &band, x, &self->decoder.conv_out, &args);
-      go_on = !zie_op_cancelled (ctx) && (ctx->tally != NULL || sink->band (sink->data, i, n_bands, y, &band));
+      go_on = !zie_op_cancelled (ctx) && sink->band (sink->data, i, n_bands, y, &band);
     }
 
   zie_arena_rewind (ctx->arena, mark);

@@ -78,7 +78,7 @@ gboolean zie_vae_init (ZieVae *self, const ZieVaeConfig *config, const ZieWeight
 void zie_vae_clear (ZieVae *self);
 
 /* Progress of the layers, then the picture from top to bottom in bands of whole rows.  ROWS is [n * width, 3] f32 in
- * -1 … 1 before clamping, valid during the call.  FALSE stops the decode. */
+ * -1 … 1 before clamping, valid during the call.  FALSE stops the decode.  A counting decode calls BAND, too. */
 typedef struct
 {
   void (*progress) (gpointer data, int layer, int n_layers);                 /* may be NULL */

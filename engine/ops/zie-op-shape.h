@@ -33,6 +33,13 @@ zie_op_shape_elementwise (gint64 rows, gint64 cols, gint64 n_tensors)
 }
 
 static inline ZieOpShape
+zie_op_shape_rgb8 (const ZieTensor *rows)
+{
+  g_assert (rows->dtype == ZIE_DTYPE_F32 && rows->cols == 3 && rows->stride == 3);
+  return (ZieOpShape) { .kind = ZIE_OP_RGB8, .m = rows->rows, .n = rows->cols };
+}
+
+static inline ZieOpShape
 zie_op_shape_linear (const ZieTensor *y, const ZieTensor *x, const ZieWeight *w, const ZieWeight *b)
 {
   g_assert (x->rows == y->rows && x->cols == w->cols && y->cols == w->rows);

@@ -41,6 +41,7 @@ zie_op_cost (const ZieOpShape *shape, ZieDtype act, double *flops, double *bytes
       break;
 
     case ZIE_OP_GROUP_NORM:
+    case ZIE_OP_RGB8:
       numbers = m * n;
       break;
 
@@ -123,6 +124,12 @@ static void
 count_download (ZieOpCtx *ctx, void *host, const ZieTensor *src)
 {
   count (ctx, zie_op_shape_elementwise (src->rows, src->cols, 2));
+}
+
+static void
+count_download_rgb8 (ZieOpCtx *ctx, guint8 *rgb, ZieRgb8Check *check, const ZieTensor *rows)
+{
+  count (ctx, zie_op_shape_rgb8 (rows));
 }
 
 static void
@@ -251,6 +258,7 @@ zie_ops_init_counting (ZieOps *ops, const ZieOps *backend)
     .scratch = backend->scratch,
     .upload = count_upload,
     .download = count_download,
+    .download_rgb8 = count_download_rgb8,
     .linear = count_linear,
     .gather = count_gather,
     .rms_norm = count_rms_norm,

@@ -3,6 +3,7 @@
 
 #include <zie/zie-types.h>
 
+#include "zie-rgb8.h"
 #include "zie-tensor.h"
 #include "zie-threads.h"
 
@@ -26,6 +27,7 @@ typedef enum
   ZIE_OP_ATTENTION,      /* m queries, n keys, k head size, heads, kv_heads, causal */
   ZIE_OP_CONV,           /* m output pixels, n out, k = in * ksize², w = output width */
   ZIE_OP_GROUP_NORM,     /* m pixels, n channels, k groups */
+  ZIE_OP_RGB8,           /* m pixels, n = 3 */
   ZIE_OP_ELEMENTWISE,    /* m rows, n columns: norms, rope, gates …; k = how many tensors are read and written */
 } ZieOpKind;
 
@@ -107,6 +109,10 @@ struct _ZieOps
   /* Host memory to device and back, rows of COLS elements, synchronous.  HOST is f32 whatever the tensor's type. */
   void (*upload) (ZieOpCtx *ctx, ZieTensor *dst, const void *host);
   void (*download) (ZieOpCtx *ctx, void *host, const ZieTensor *src);
+
+  /* Pixels ready to be seen: ROWS [n, 3], f32, dense, in -1 … 1, as zie_rgb8_from_rows() makes them, to 3 n bytes of any
+   * host memory; what is seen is added to CHECK.  Synchronous. */
+  void (*download_rgb8) (ZieOpCtx *ctx, guint8 *rgb, ZieRgb8Check *check, const ZieTensor *rows);
 
   /* y[m, out] = x[m, in] * w^T + b.  b: vector of out, or NULL. */
   void (*linear) (ZieOpCtx *ctx, ZieTensor *y, const ZieTensor *x, const ZieWeight *w, const ZieWeight *b);

@@ -352,9 +352,8 @@ typedef struct
 {
   ZieStages *stages;
   guint8 *pixels;
-  float *host;                   /* one band */
-  float *planes;                 /* [3, H, W] for a dump, or NULL; owned */
-  ZiePictureCheck check;
+  float *host, *planes;          /* for a dump, or NULL; owned: one band, and [3, H, W] */
+  ZieRgb8Check check;
 } Decoding;
 
 static void
@@ -364,21 +363,32 @@ on_layer (gpointer data, int layer, int n_layers)
   progress (d->stages, ZIE_STAGE_DECODE, (double)layer / (n_layers + 1));
 }
 
+/* The band's numbers before they are clamped. */
+static void
+keep_planes (const Decoding *d, gint64 y, const ZieTensor *rows)
+{
+  gsize width = (gsize)d->stages->request->width, height = (gsize)d->stages->request->height;
+
+  d->stages->ctx->ops->download (d->stages->ctx, d->host, rows);
+  for (gsize p = 0; p < (gsize)rows->rows; p++)
+    for (gsize k = 0; k < 3; k++)
+      d->planes[k * width * height + (gsize)y * width + p] = d->host[3 * p + k];
+}
+
 static gboolean
 on_band (gpointer data, int index, int n_bands, gint64 y, const ZieTensor *rows)
 {
   Decoding *d = data;
   ZieStages *self = d->stages;
-  gsize width = (gsize)self->request->width, height = (gsize)self->request->height;
-  guint8 *out = d->pixels + (gsize)y * 3 * width;
+  guint8 *out = d->pixels == NULL ? NULL : d->pixels + (gsize)y * 3 * (gsize)self->request->width;
 
-  self->ctx->ops->download (self->ctx, d->host, rows);
+  self->ctx->ops->download_rgb8 (self->ctx, out, &d->check, rows);
+  if (is_counting (self))
+    return TRUE;
+  if (d->planes != NULL)
+    keep_planes (d, y, rows);
   if (zie_op_cancelled (self->ctx))              /* then nothing may have come */
     return FALSE;
-  zie_picture_to_rgb8 (d->host, (gsize)rows->rows, out, &d->check);
-  for (gsize p = 0; d->planes != NULL && p < (gsize)rows->rows; p++)
-    for (gsize k = 0; k < 3; k++)
-      d->planes[k * width * height + (gsize)y * width + p] = d->host[3 * p + k];
   if (d->check.n_not_finite > 0)
     return FALSE;
   if (self->sink.band != NULL)
@@ -394,16 +404,20 @@ zie_stages_decode (ZieStages *self, guint8 *pixels, GError **error)
   gint64 channels = self->model->vae.config.latent_channels, area = (gint64)self->h * self->w;
   gsize width = (gsize)self->request->width, height = (gsize)self->request->height;
   ZieTensor latent = zie_tensor_new (ctx->arena, ZIE_DTYPE_F32, channels, area);
-  Decoding d = { .stages = self, .pixels = pixels, .host = host_floats (self, 3 * width * (gsize)self->ctx->ops->band_rows) };
+  Decoding d = { .stages = self, .pixels = pixels };
   ZieVaeSink sink = { on_layer, on_band, &d };
   gboolean done, dump = zie_dump_is_on () && !is_counting (self);
 
   if (dump)
-    d.planes = g_new (float, 3 * width * height);
+    {
+      d.host = g_new (float, 3 * width * (gsize)ctx->ops->band_rows);
+      d.planes = g_new (float, 3 * width * height);
+    }
   ctx->ops->upload (ctx, &latent, self->x);
   done = zie_vae_decode (&self->model->vae, ctx, &latent, self->h, self->w, &sink);
   if (dump && done)
     zie_dump_tensor ("image", d.planes, (gint64[]) { 1, 3, (gint64)height, (gint64)width }, 4);
+  g_free (d.host);
   g_free (d.planes);
   zie_arena_rewind (ctx->arena, mark);
   zie_arena_rewind (ctx->host, host_mark);
@@ -417,7 +431,7 @@ zie_stages_decode (ZieStages *self, guint8 *pixels, GError **error)
                    "be damaged, or try --dtype f32");
       return FALSE;
     }
-  if (done && zie_picture_check_is_flat (&d.check))
+  if (done && zie_rgb8_check_is_flat (&d.check))
     {
       g_set_error (error, ZIE_ERROR, ZIE_ERROR_BROKEN_PICTURE,
                    "every pixel came out in one colour (%d, %d, %d): the model's files may be damaged", d.check.min[0], d.check.min[1],

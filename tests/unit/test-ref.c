@@ -306,6 +306,33 @@ test_group_norm (void)
   assert_values (y, result, 8);
 }
 
+/* In two goes: the half (127.5) goes to the even neighbour, and what is not finite is counted and black. */
+static void
+test_rgb8 (void)
+{
+  float x[] = { -1, 0, 1, -2, 0.4f / 127.5f - 1, 2, 1.6f / 127.5f - 1, 2.4f / 127.5f - 1, 253.6f / 127.5f - 1 };
+  float broken[] = { NAN, INFINITY, -INFINITY };
+  const guint8 bytes[] = { 0, 128, 255, 0, 0, 255, 2, 2, 254 }, black[] = { 0, 255, 0 };
+  guint8 rgb[9];
+  ZieRgb8Check check = { 0 };
+  ZieTensor tx = tensor (x, 3, 3), tbroken = tensor (broken, 1, 3);
+
+  begin ();
+  ops.download_rgb8 (&ctx, rgb, &check, &tx);
+  g_assert_cmpmem (rgb, 9, bytes, 9);
+  g_assert_cmpuint (check.n_pixels, ==, 3);
+  g_assert_cmpuint (check.n_not_finite, ==, 0);
+  g_assert_cmpmem (check.min, 3, ((guint8[]) { 0, 0, 254 }), 3);
+  g_assert_cmpmem (check.max, 3, ((guint8[]) { 2, 128, 255 }), 3);
+
+  ops.download_rgb8 (&ctx, rgb, &check, &tbroken);
+  g_assert_cmpmem (rgb, 3, black, 3);
+  g_assert_cmpuint (check.n_pixels, ==, 4);
+  g_assert_cmpuint (check.n_not_finite, ==, 3);
+  g_assert_cmpmem (check.min, 3, ((guint8[]) { 0, 0, 0 }), 3);
+  g_assert_cmpmem (check.max, 3, ((guint8[]) { 2, 255, 255 }), 3);
+}
+
 static void
 test_elementwise (void)
 {
@@ -400,6 +427,7 @@ main (int argc, char **argv)
   g_test_add_func ("/ref/conv-band-and-residual", test_conv_band_and_residual);
   g_test_add_func ("/ref/conv-channels", test_conv_channels);
   g_test_add_func ("/ref/group-norm", test_group_norm);
+  g_test_add_func ("/ref/rgb8", test_rgb8);
   g_test_add_func ("/ref/elementwise", test_elementwise);
   g_test_add_func ("/ref/rows-of-weights", test_rows_of_weights);
   g_test_add_func ("/ref/patchify", test_patchify);

@@ -143,6 +143,14 @@ int zie_cuda_planes_to_pixels (CudaStream stream, void *y, int y_is_f32, const f
                                float shift);
 int zie_cuda_pixels_to_planes (CudaStream stream, float *y, const void *x, int x_is_f32, int64_t n_pixels, int channels, float scale,
                                float shift);
+/* N_PIXELS of 3 f32 (16-byte aligned) in -1 ... 1 to bytes: x / 2 + 1 / 2 clamped (NaN is 0), times 255, halves to even; RGB
+ * is 4-byte aligned.  FOUND is added to: zeroed memory before the first call. */
+typedef struct
+{
+  uint32_t n_not_finite;
+  uint32_t most[3], inverted_least[3]; /* a channel; 255 - least */
+} CudaRgb8Found;
+int zie_cuda_rows_to_rgb8 (CudaStream stream, uint8_t *rgb, CudaRgb8Found *found, const float *x, int64_t n_pixels);
 /* yt[cols, rows] = x[rows, cols]^T, and softmax over rows of f32 scores in base e, written as bf16: for attention with
  * heads wider than 128, as two products. */
 int zie_cuda_transpose (CudaStream stream, cuda_bf16 *yt, int64_t ldyt, const cuda_bf16 *x, int64_t ldx, int64_t rows, int64_t cols);

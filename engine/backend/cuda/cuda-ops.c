@@ -186,6 +186,55 @@ cuda_download (ZieOpCtx *ctx, void *host, const ZieTensor *src)
     }
 }
 
+/* Bytes and what was seen in them lie in scratch, the latter first, and come over together. */
+#define FOUND_SIZE ((gsize)256)
+
+static gsize
+rgb8_scratch (const ZieOpShape *shape)
+{
+  return FOUND_SIZE + (gsize)(shape->m * shape->n);
+}
+
+static void
+keep_found (ZieRgb8Check *check, const CudaRgb8Found *found, gint64 n_pixels)
+{
+  guint8 min[3], max[3];
+
+  for (int i = 0; i < 3; i++)
+    {
+      min[i] = (guint8)(255 - found->inverted_least[i]);
+      max[i] = (guint8)found->most[i];
+    }
+  zie_rgb8_check_add (check, (gsize)n_pixels, found->n_not_finite, min, max);
+}
+
+static void
+cuda_download_rgb8 (ZieOpCtx *ctx, guint8 *rgb, ZieRgb8Check *check, const ZieTensor *rows)
+{
+  CudaBackend *self = ctx->backend;
+  ZieOpShape shape = zie_op_shape_rgb8 (rows);
+  ZieMark mark = zie_arena_mark (ctx->arena);
+  guint8 *scratch = zie_op_scratch (ctx, &shape);
+  gint64 step = (gint64)((CUDA_BOUNCE_SIZE - FOUND_SIZE) / 3) & ~(gint64)3;
+
+  for (gint64 r = 0; r < rows->rows && begin (ctx, "download_rgb8", shape); r += step)
+    {
+      gint64 n = MIN (step, rows->rows - r);
+
+      end (ctx, cudaMemsetAsync (scratch, 0, sizeof (CudaRgb8Found), self->compute));
+      end (ctx, zie_cuda_rows_to_rgb8 (stream_of (ctx), scratch + FOUND_SIZE, (CudaRgb8Found *)(gpointer)scratch,
+                                       zie_tensor_f32 (rows) + 3 * r, n));
+      end (ctx, cudaMemcpyAsync (self->bounce, scratch, FOUND_SIZE + 3 * (gsize)n, cudaMemcpyDeviceToHost, self->compute));
+      end (ctx, cudaEventRecord (self->bounced, self->compute));
+      end (ctx, cudaEventSynchronize (self->bounced));
+      if (zie_op_cancelled (ctx))                /* then nothing may have come */
+        break;
+      memcpy (rgb + 3 * r, self->bounce + FOUND_SIZE, 3 * (gsize)n);
+      keep_found (check, (const CudaRgb8Found *)(gconstpointer)self->bounce, n);
+    }
+  zie_arena_rewind (ctx->arena, mark);
+}
+
 static void
 cuda_acquire (ZieOpCtx *ctx, const ZieWeightBlock *block)
 {
@@ -573,6 +622,8 @@ cuda_scratch (const ZieOpCtx *ctx, const ZieOpShape *shape)
         return 0;
       wide = wide_layout (shape->m, shape->n, shape->k);
       return wide.vt + wide.scores + wide.p;
+    case ZIE_OP_RGB8:
+      return rgb8_scratch (shape);
     case ZIE_OP_CONV:
       conv = conv_of_shape (shape);
       return zie_cuda_conv_scratch (&conv);
@@ -596,6 +647,7 @@ cuda_ops_init (ZieOps *ops)
     .release = cuda_release,
     .upload = cuda_upload,
     .download = cuda_download,
+    .download_rgb8 = cuda_download_rgb8,
     .linear = cuda_linear,
     .linear_stacked = cuda_linear_stacked,
     .gather = cuda_gather,

@@ -138,6 +138,110 @@ zie_cuda_pixels_to_planes (CudaStream stream, float *y, const void *x, int x_is_
                         channels, scale, shift);
 }
 
+/* --- pixels to bytes --- */
+
+constexpr int RGB8_THREADS = 256, RGB8_PIXELS = 4;
+
+/* A thread has four pixels: 48 bytes in, 12 out.  What a block saw meets in shared memory, what all saw in FOUND: counts and
+ * extremes of integers, the same in any order. */
+__global__ void __launch_bounds__ (RGB8_THREADS)
+rows_to_rgb8_kernel (uint8_t *rgb, CudaRgb8Found *found, const float *x, int64_t n_pixels)
+{
+  __shared__ uint32_t seen[7];                   /* not finite, most of each channel, 255 - least */
+  const int64_t first = ((int64_t)blockIdx.x * RGB8_THREADS + threadIdx.x) * RGB8_PIXELS;
+  const int n = (int)(first >= n_pixels ? 0 : min ((int64_t)RGB8_PIXELS, n_pixels - first)) * 3;
+  uint32_t byte[3 * RGB8_PIXELS], mine[7] = { 0, 0, 0, 0, 0, 0, 0 };
+  float v[3 * RGB8_PIXELS];
+
+  if (threadIdx.x < 7)
+    seen[threadIdx.x] = 0;
+  block_barrier ();
+
+  if (n == 3 * RGB8_PIXELS)
+    {
+#pragma unroll
+      for (int i = 0; i < 3; i++)
+        {
+          uint4 data = load16_once (x + 3 * first + 4 * i);
+
+          v[4 * i] = uint_as_float (data.x), v[4 * i + 1] = uint_as_float (data.y);
+          v[4 * i + 2] = uint_as_float (data.z), v[4 * i + 3] = uint_as_float (data.w);
+        }
+    }
+  else
+#pragma unroll
+    for (int i = 0; i < 3 * RGB8_PIXELS; i++)
+      v[i] = i < n ? x[3 * first + i] : 0;
+
+#pragma unroll
+  for (int i = 0; i < 3 * RGB8_PIXELS; i++)
+    {
+      float y = 0.5f * v[i] + 0.5f;
+
+      y = y > 0 ? y : 0;                         /* NaN too */
+      y = y < 1 ? y : 1;
+      byte[i] = (uint32_t)rintf (255 * y);       /* the product is rounded first, so nothing can be contracted */
+      if (i < n)
+        {
+          mine[0] += (float_as_uint (v[i]) & 0x7f800000u) == 0x7f800000u;
+          mine[1 + i % 3] = max (mine[1 + i % 3], byte[i]);
+          mine[4 + i % 3] = max (mine[4 + i % 3], 255 - byte[i]);
+        }
+    }
+  if (n == 3 * RGB8_PIXELS)
+    {
+      uint32_t *to = (uint32_t *)(rgb + 3 * first);
+
+#pragma unroll
+      for (int i = 0; i < 3; i++)
+        to[i] = byte[4 * i] | byte[4 * i + 1] << 8 | byte[4 * i + 2] << 16 | byte[4 * i + 3] << 24;
+    }
+  else
+#pragma unroll
+    for (int i = 0; i < 3 * RGB8_PIXELS; i++)
+      if (i < n)
+        rgb[3 * first + i] = (uint8_t)byte[i];
+
+#pragma unroll
+  for (int k = 0; k < 7; k++)
+    {
+#pragma unroll
+      for (int mask = 16; mask; mask >>= 1)
+        {
+          uint32_t other = warp_shuffle_xor (mine[k], mask);
+
+          mine[k] = k == 0 ? mine[k] + other : max (mine[k], other);
+        }
+      if (threadIdx.x % 32 == 0)
+        {
+          if (k == 0)
+            atomicAdd (&seen[0], mine[0]);
+          else
+            atomicMax (&seen[k], mine[k]);
+        }
+    }
+  block_barrier ();
+  if (threadIdx.x == 0 && seen[0] > 0)
+    atomicAdd (&found->n_not_finite, seen[0]);
+  if (threadIdx.x >= 1 && threadIdx.x < 4)
+    atomicMax (&found->most[threadIdx.x - 1], seen[threadIdx.x]);
+  if (threadIdx.x >= 4 && threadIdx.x < 7)
+    atomicMax (&found->inverted_least[threadIdx.x - 4], seen[threadIdx.x]);
+}
+
+int
+zie_cuda_rows_to_rgb8 (CudaStream stream, uint8_t *rgb, CudaRgb8Found *found, const float *x, int64_t n_pixels)
+{
+  const int64_t per_block = RGB8_THREADS * RGB8_PIXELS;
+
+  if (n_pixels <= 0)
+    return CUDA_OK;
+  if (!is_aligned16 (x) || (uintptr_t)rgb % 4 != 0 || n_pixels > 1ll << 30)
+    return CUDA_BAD_VALUE;
+  return launch_kernel (rows_to_rgb8_kernel, dim3 ((unsigned)((n_pixels + per_block - 1) / per_block)), RGB8_THREADS, 0, stream, rgb,
+                        found, x, n_pixels);
+}
+
 /* --- transpose --- */
 
 constexpr int TILE = 64, TILE_PITCH = TILE / 2 + 1, TILE_THREADS = 256;

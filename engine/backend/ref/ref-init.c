@@ -22,6 +22,7 @@ ref_scratch (const ZieOpCtx *ctx, const ZieOpShape *shape)
     case ZIE_OP_ATTENTION: return ref_attention_scratch (ctx, shape);
     case ZIE_OP_CONV: return ref_conv_scratch (ctx, shape);
     case ZIE_OP_GROUP_NORM:
+    case ZIE_OP_RGB8:
     case ZIE_OP_ELEMENTWISE: return 0;
     }
   g_assert_not_reached ();
@@ -36,6 +37,7 @@ zie_ops_init_ref (ZieOps *ops)
     .scratch = ref_scratch,
     .upload = ref_upload,
     .download = ref_download,
+    .download_rgb8 = ref_download_rgb8,
     .linear = ref_linear,
     .gather = ref_gather,
     .rms_norm = ref_rms_norm,

@@ -21,6 +21,14 @@ ref_download (ZieOpCtx *ctx, void *host, const ZieTensor *src)
     memcpy ((guint8 *)host + (gsize)r * row, src->data + (gsize)r * stride, row);
 }
 
+void
+ref_download_rgb8 (ZieOpCtx *ctx, guint8 *rgb, ZieRgb8Check *check, const ZieTensor *rows)
+{
+  zie_op_shape_rgb8 (rows);
+  if (!zie_op_cancelled (ctx))
+    zie_rgb8_from_rows (zie_tensor_f32 (rows), (gsize)rows->rows, rgb, check);
+}
+
 /* Where number I of token T of a latent H x W lies in its plane; *CHANNEL says which plane. */
 static gint64
 patch_place (gint64 t, gint64 i, int channels, int w, gint64 *channel)

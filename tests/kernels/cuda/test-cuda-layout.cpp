@@ -76,6 +76,54 @@ test_planes (void)
     }
 }
 
+/* As zie_rgb8_from_rows() in double, where each step is exact or rounded as there. */
+static guint8
+to_byte (float x)
+{
+  float y = 0.5f * x + 0.5f;
+
+  y = y > 0 ? y : 0;
+  y = y < 1 ? y : 1;
+  return (guint8)nearbyint ((float)(255.0 * y));
+}
+
+static void
+test_rgb8 (void)
+{
+  for (int64_t n : { 1, 2, 5, 1023, 1024, 1025, 5000 })
+    for (int broken : { 0, 3 })
+      {
+        Matrix<float> x (n, 3);
+        std::vector<guint8> expected;
+        CudaRgb8Found want = { 0, { 0, 0, 0 }, { 0, 0, 0 } };
+
+        x.fill ();
+        for (int64_t i = 0; i < 3 * n && i < 255; i++)             /* halves, and both sides of them */
+          x.data ()[i] = nextafterf (((float)i + 0.5f) / 127.5f - 1, (float)(i % 3 - 1) * 9);
+        for (int i = 0; i < broken && i < n; i++)
+          x.data ()[3 * n - 1 - 2 * i] = i == 0 ? NAN : i == 1 ? INFINITY : -INFINITY;
+        for (int64_t i = 0; i < 3 * n; i++)
+          {
+            guint8 byte = to_byte (x.data ()[i]);
+
+            expected.push_back (byte);
+            want.n_not_finite += !std::isfinite (x.data ()[i]);
+            want.most[i % 3] = MAX (want.most[i % 3], byte);
+            want.inverted_least[i % 3] = MAX (want.inverted_least[i % 3], 255u - byte);
+          }
+        emu_each_order ([&] {
+          std::vector<guint8> rgb (3 * n + 8, 0xa5);
+          CudaRgb8Found found = { 0, { 0, 0, 0 }, { 0, 0, 0 } };
+
+          g_assert_cmpint (zie_cuda_rows_to_rgb8 (NULL, rgb.data (), &found, x.data (), n), ==, 0);
+          g_assert_cmpmem (rgb.data (), 3 * n, expected.data (), 3 * n);
+          for (int64_t i = 3 * n; i < 3 * n + 8; i++)
+            g_assert_cmpint (rgb[i], ==, 0xa5);
+          g_assert_cmpmem (&found, sizeof found, &want, sizeof want);
+        });
+      }
+}
+
 typedef struct { int64_t rows, cols, ldx, ldyt, offset; } TransposeCase;
 
 static void
@@ -179,6 +227,7 @@ main (int argc, char **argv)
   g_test_add_func ("/cuda-layout/patches/f32", test_patches<float>);
   g_test_add_func ("/cuda-layout/planes/bf16", test_planes<cuda_bf16>);
   g_test_add_func ("/cuda-layout/planes/f32", test_planes<float>);
+  g_test_add_func ("/cuda-layout/rgb8", test_rgb8);
   g_test_add_func ("/cuda-layout/transpose", test_transpose);
   g_test_add_func ("/cuda-layout/softmax", test_softmax);
   g_test_add_func ("/cuda-layout/softmax/extremes", test_softmax_extremes);
