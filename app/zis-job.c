@@ -3,6 +3,7 @@
 
 #include "zis-job.h"
 
+#include <inttypes.h>
 #include <math.h>
 
 #include "zis-paintable.h"
@@ -228,7 +229,7 @@ zis_job_new (const ZieRequest *request)
   self->n_steps = request->n_steps;
   self->title = g_strdup (request->prompt);
   g_strdelimit (self->title, "\n\r\t", ' ');
-  self->detail = g_strdup_printf (_("%d × %d · seed %" G_GUINT64_FORMAT), request->width, request->height,
+  self->detail = g_strdup_printf (_("%d × %d · seed %" PRIu64), request->width, request->height,
                                   request->seed);
   self->status = describe (self);
   self->paintable = zis_paintable_new (request->width, request->height);

@@ -3,6 +3,8 @@
 
 #include "zis-window-private.h"
 
+#include <inttypes.h>
+
 #include "zis-job.h"
 #include "zis-paintable.h"
 #include "zis-queue.h"
@@ -29,8 +31,9 @@ update_title (ZisWindow *self)
       window_title = g_strdup_printf (_("%s – Z-Image Studio"), subtitle);
     }
   else if (request)
-    subtitle = g_strdup_printf (_("%d × %d · seed %" G_GUINT64_FORMAT " · %d steps"), request->width, request->height,
-                                request->seed, request->n_steps);
+    subtitle = g_strdup_printf (ngettext ("%d × %d · seed %" PRIu64 " · %d step", "%d × %d · seed %" PRIu64 " · %d steps",
+                                          (gulong) request->n_steps),
+                                request->width, request->height, request->seed, request->n_steps);
   else
     subtitle = g_strdup (self->shown ? "" : zis_session_get_info (self->session) ? zis_session_get_info (self->session)->name : "");
 

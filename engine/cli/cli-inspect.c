@@ -3,6 +3,7 @@
 
 #include "cli.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 
 #include "config.h"
@@ -66,7 +67,7 @@ print_text (const ZieRequest *request)
   if (request->negative_prompt != NULL && *request->negative_prompt != '\0')
     g_print (_("negative  %s\n"), request->negative_prompt);
   g_print (_("size      %d × %d\n"), request->width, request->height);
-  g_print (_("seed      %" G_GUINT64_FORMAT " (%s noise)\n"), request->seed, zie_noise_name (request->noise));
+  g_print (_("seed      %" PRIu64 " (%s noise)\n"), request->seed, zie_noise_name (request->noise));
   g_print (_("steps     %d (%s)\n"), request->n_steps, zie_sampler_name (request->sampler));
   g_print (_("guidance  %g\n"), request->guidance);
   for (guint i = 0; i < request->n_loras; i++)

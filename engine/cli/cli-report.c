@@ -3,6 +3,7 @@
 
 #include "cli-report.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 
 #include "cli.h"
@@ -165,7 +166,7 @@ log_memory (const ZieEvent *event)
       g_autofree char *arena = cli_format_size (event->finished.arena_peak);
 
       ram = cli_format_size (event->finished.ram_peak);
-      g_printerr (_("job %" G_GUINT64_FORMAT ": %.3f s, working memory %s, the process at most %s\n"), event->job_id,
+      g_printerr (_("job %" PRIu64 ": %.3f s, working memory %s, the process at most %s\n"), event->job_id,
                   event->finished.seconds, arena, ram);
     }
 }
