@@ -177,13 +177,32 @@ zie_op_shape_planes (const ZieTensor *pixels, const ZieTensor *planes)
   return zie_op_shape_elementwise (pixels->rows, pixels->cols, 2);
 }
 
+/* Of a whole picture, and of the memory for its sums. */
 static inline ZieOpShape
-zie_op_shape_group_norm (const ZieTensor *scale, const ZieTensor *shift, const ZieTensor *x, const ZieWeight *gamma,
-                         const ZieWeight *beta, int groups)
+zie_op_shape_group_norm (gint64 height, gint64 width, gint64 channels, int groups)
 {
-  g_assert (groups > 0 && x->cols % groups == 0 && zie_op_is_vector (scale, x->cols) && zie_op_is_vector (shift, x->cols));
-  g_assert (zie_op_is_weight_vector (gamma, x->cols) && zie_op_is_weight_vector (beta, x->cols));
-  return (ZieOpShape) { .kind = ZIE_OP_GROUP_NORM, .m = x->rows, .n = x->cols, .k = groups };
+  g_assert (groups > 0 && channels % groups == 0);
+  return (ZieOpShape) { .kind = ZIE_OP_GROUP_NORM, .m = height * width, .n = channels, .k = groups, .w = width };
+}
+
+static inline ZieOpShape
+zie_op_shape_group_norm_add (const ZieTensor *x, gint64 row0, gint64 height, int groups)
+{
+  g_assert (groups > 0 && x->cols % groups == 0 && x->rows == x->h * x->w);
+  g_assert (row0 >= 0 && row0 + x->h <= height && row0 % zie_group_norm_step (height) == 0);
+  g_assert (row0 + x->h == height || x->h % zie_group_norm_step (height) == 0);
+  return (ZieOpShape) { .kind = ZIE_OP_GROUP_PART, .m = x->rows, .n = x->cols, .k = groups, .w = x->w };
+}
+
+static inline ZieOpShape
+zie_op_shape_group_norm_finish (const ZieTensor *scale, const ZieTensor *shift, const ZieWeight *gamma, const ZieWeight *beta,
+                                int groups)
+{
+  gint64 channels = scale->cols;
+
+  g_assert (groups > 0 && channels % groups == 0 && zie_op_is_vector (scale, channels) && zie_op_is_vector (shift, channels));
+  g_assert (zie_op_is_weight_vector (gamma, channels) && zie_op_is_weight_vector (beta, channels));
+  return (ZieOpShape) { .kind = ZIE_OP_GROUP_PART, .m = 1, .n = channels, .k = groups, .w = 1 };
 }
 
 static inline ZieOpShape

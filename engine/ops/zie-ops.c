@@ -41,6 +41,7 @@ zie_op_cost (const ZieOpShape *shape, ZieDtype act, double *flops, double *bytes
       break;
 
     case ZIE_OP_GROUP_NORM:
+    case ZIE_OP_GROUP_PART:
     case ZIE_OP_RGB8:
       numbers = m * n;
       break;
@@ -83,9 +84,33 @@ composed_qk_norm_rope_pair (ZieOpCtx *ctx, ZieTensor *q, ZieTensor *k, const Zie
   ctx->ops->qk_norm_rope (ctx, k, wk, cos, sin, kv_heads, rope, eps);
 }
 
+/* Tokens have no height: they are a picture one pixel wide. */
+static void
+composed_group_norm (ZieOpCtx *ctx, ZieTensor *scale, ZieTensor *shift, const ZieTensor *x, const ZieWeight *gamma,
+                     const ZieWeight *beta, int groups, float eps)
+{
+  ZieTensor whole = *x;
+  ZieMark mark = zie_arena_mark (ctx->arena);
+  ZieOpShape shape;
+  void *sums;
+
+  if (x->h == 0)
+    {
+      whole.h = x->rows;
+      whole.w = 1;
+    }
+  shape = zie_op_shape_group_norm (whole.h, whole.w, whole.cols, groups);
+  sums = zie_op_scratch (ctx, &shape);
+  ctx->ops->group_norm_add (ctx, sums, &whole, 0, whole.h, groups);
+  ctx->ops->group_norm_finish (ctx, scale, shift, sums, whole.h, whole.w, gamma, beta, groups, eps);
+  zie_arena_rewind (ctx->arena, mark);
+}
+
 void
 zie_ops_compose (ZieOps *ops)
 {
+  if (ops->group_norm == NULL)
+    ops->group_norm = composed_group_norm;
   if (ops->linear_stacked == NULL)
     ops->linear_stacked = composed_linear_stacked;
   if (ops->gated_norm_add_norm == NULL)
@@ -231,10 +256,16 @@ count_pixels_to_planes (ZieOpCtx *ctx, ZieTensor *y, const ZieTensor *x, float s
 }
 
 static void
-count_group_norm (ZieOpCtx *ctx, ZieTensor *scale, ZieTensor *shift, const ZieTensor *x, const ZieWeight *gamma,
-                  const ZieWeight *beta, int groups, float eps)
+count_group_norm_add (ZieOpCtx *ctx, void *sums, const ZieTensor *x, gint64 row0, gint64 height, int groups)
 {
-  count (ctx, zie_op_shape_group_norm (scale, shift, x, gamma, beta, groups));
+  count (ctx, zie_op_shape_group_norm_add (x, row0, height, groups));
+}
+
+static void
+count_group_norm_finish (ZieOpCtx *ctx, ZieTensor *scale, ZieTensor *shift, void *sums, gint64 height, gint64 width,
+                         const ZieWeight *gamma, const ZieWeight *beta, int groups, float eps)
+{
+  count (ctx, zie_op_shape_group_norm_finish (scale, shift, gamma, beta, groups));
 }
 
 static void
@@ -275,7 +306,8 @@ zie_ops_init_counting (ZieOps *ops, const ZieOps *backend)
     .unpatchify = count_unpatchify,
     .planes_to_pixels = count_planes_to_pixels,
     .pixels_to_planes = count_pixels_to_planes,
-    .group_norm = count_group_norm,
+    .group_norm_add = count_group_norm_add,
+    .group_norm_finish = count_group_norm_finish,
     .affine = count_affine,
     .conv2d = count_conv2d,
   };

@@ -26,7 +26,8 @@ typedef enum
   ZIE_OP_LINEAR,         /* m rows, n out, k in */
   ZIE_OP_ATTENTION,      /* m queries, n keys, k head size, heads, kv_heads, causal */
   ZIE_OP_CONV,           /* m output pixels, n out, k = in * ksize², w = output width */
-  ZIE_OP_GROUP_NORM,     /* m pixels, n channels, k groups */
+  ZIE_OP_GROUP_NORM,     /* m pixels, n channels, k groups, w = width */
+  ZIE_OP_GROUP_PART,     /* the same, of a band; takes no scratch */
   ZIE_OP_RGB8,           /* m pixels, n = 3 */
   ZIE_OP_ELEMENTWISE,    /* m rows, n columns: norms, rope, gates …; k = how many tensors are read and written */
 } ZieOpKind;
@@ -37,7 +38,7 @@ typedef struct
   gint64 m, n, k;
   gint64 heads, kv_heads;
   gboolean causal;
-  gint64 w, ksize, channels;   /* CONV: output width, kernel side, input channels */
+  gint64 w, ksize, channels;   /* CONV: output width, kernel side, input channels; w also of GROUP_NORM */
   gint64 stride;
   gboolean upsample, has_norm, has_residual;   /* CONV: ZieConvArgs' upsample, gn_scale, residual */
   ZieDtype weight;             /* of LINEAR and CONV */
@@ -170,9 +171,15 @@ struct _ZieOps
   void (*pixels_to_planes) (ZieOpCtx *ctx, ZieTensor *y, const ZieTensor *x, float scale, float shift);
 
   /* GroupNorm as one multiply-add a channel: scale = gamma * rstd, shift = beta - mean * scale; [1, channels] f32.
-   * Statistics over the whole of x, biased variance, deterministic. */
+   * Statistics over the whole of x, biased variance, deterministic.  Composed of the next two. */
   void (*group_norm) (ZieOpCtx *ctx, ZieTensor *scale, ZieTensor *shift, const ZieTensor *x,
                       const ZieWeight *gamma, const ZieWeight *beta, int groups, float eps);
+  /* The same of a picture that comes in bands: X is rows row0 … of HEIGHT, noted in SUMS, which is what zie_op_scratch() gives for
+   * zie_op_shape_group_norm() of the whole picture.  A band begins at a multiple of zie_group_norm_step(); bands may come in any
+   * order, each once.  When all have come, finish says scale and shift: the same bytes, however the picture was cut. */
+  void (*group_norm_add) (ZieOpCtx *ctx, void *sums, const ZieTensor *x, gint64 row0, gint64 height, int groups);
+  void (*group_norm_finish) (ZieOpCtx *ctx, ZieTensor *scale, ZieTensor *shift, void *sums, gint64 height, gint64 width,
+                             const ZieWeight *gamma, const ZieWeight *beta, int groups, float eps);
   /* y = x * scale + shift per channel.  y may be x. */
   void (*affine) (ZieOpCtx *ctx, ZieTensor *y, const ZieTensor *x, const ZieTensor *scale, const ZieTensor *shift);
 
@@ -185,6 +192,17 @@ static inline void *
 zie_op_scratch (ZieOpCtx *ctx, const ZieOpShape *shape)
 {
   return zie_arena_alloc (ctx->arena, ctx->ops->scratch (ctx, shape));
+}
+
+/* GroupNorm's statistics are kept for chunks of so many rows of a picture, a power of two: at most 256 chunks. */
+static inline gint64
+zie_group_norm_step (gint64 height)
+{
+  gint64 step = 1;
+
+  while (height / step >= 256)
+    step *= 2;
+  return step;
 }
 
 /* Operations and bytes of one op: the one place where cost is computed. */

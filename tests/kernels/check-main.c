@@ -17,7 +17,7 @@ static struct
 
 static const CheckOp *const ops[] = {
   &check_linear, &check_attention, &check_conv, &check_rms_norm, &check_gated_norm_add, &check_layer_norm,
-  &check_qk_norm_rope, &check_group_norm, &check_affine, &check_swiglu, &check_add, &check_unary, &check_copy,
+  &check_qk_norm_rope, &check_group_norm, &check_group_norm_bands, &check_affine, &check_swiglu, &check_add, &check_unary, &check_copy,
   &check_fill_rows, &check_gather, &check_patchify, &check_planes, &check_transfer,
 };
 

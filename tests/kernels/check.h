@@ -54,6 +54,7 @@ extern const CheckOp check_gated_norm_add;
 extern const CheckOp check_layer_norm;
 extern const CheckOp check_qk_norm_rope;
 extern const CheckOp check_group_norm;
+extern const CheckOp check_group_norm_bands;
 extern const CheckOp check_affine;
 extern const CheckOp check_swiglu;
 extern const CheckOp check_add;

@@ -39,6 +39,7 @@ cpu_scratch (const ZieOpCtx *ctx, const ZieOpShape *shape)
     case ZIE_OP_ATTENTION: return zie_cpu_attention_scratch (ctx, shape);
     case ZIE_OP_CONV: return zie_cpu_conv2d_scratch (ctx, shape);
     case ZIE_OP_GROUP_NORM: return zie_cpu_group_norm_scratch (ctx, shape);
+    case ZIE_OP_GROUP_PART:
     case ZIE_OP_RGB8: return 0;
     case ZIE_OP_ELEMENTWISE: return zie_cpu_rows_scratch (ctx, shape);
     }
@@ -55,6 +56,7 @@ zie_ops_init_cpu (ZieOps *ops)
   ops->linear = zie_cpu_linear;
   ops->attention = zie_cpu_attention;
   ops->conv2d = zie_cpu_conv2d;
-  ops->group_norm = zie_cpu_group_norm;
+  ops->group_norm_add = zie_cpu_group_norm_add;
+  ops->group_norm_finish = zie_cpu_group_norm_finish;
   zie_cpu_init_rows (ops);
 }

@@ -7,29 +7,32 @@
 
 #include "zie-op-shape.h"
 
-/* GroupNorm's statistics: sums and sums of squares of each channel over chunks of pixels, in double, then over the chunks
- * in their order.  Chunks follow from the shape alone, so every number of threads gives the same bits. */
-
-#define CHUNK_MIN 256
-#define N_CHUNKS_MAX 128
+/* GroupNorm's statistics: sums and sums of squares of each channel over chunks of rows, in double, then over the chunks in
+ * their order.  Chunks follow from the picture's height alone, so every number of threads and every cut into bands gives the
+ * same bits. */
 
 typedef struct
 {
-  ZieOpCtx *ctx;
   const ZieCpuKernels *kernels;
   const ZieTensor *x;
-  gint64 chunk, n_chunks;
+  gint64 chunk;                /* pixels */
   double *sums;                /* [n_chunks][2][channels] */
-  float *gamma, *beta;
 } GroupNorm;
 
+typedef struct
+{
+  gint64 n_chunks;
+  double *sums;                /* of the whole picture */
+  float *gamma, *beta;
+} Sums;
+
 static gsize
-carve (GroupNorm *self, guint8 *base, gint64 pixels, gint64 channels)
+carve (Sums *self, guint8 *base, gint64 height, gint64 channels)
 {
   ZieCpuCarve c = { base, 0 };
+  gint64 step = zie_group_norm_step (height);
 
-  self->chunk = MAX ((pixels + N_CHUNKS_MAX - 1) / N_CHUNKS_MAX, CHUNK_MIN);
-  self->n_chunks = (pixels + self->chunk - 1) / self->chunk;
+  self->n_chunks = (height + step - 1) / step;
   self->sums = zie_cpu_carve (&c, (gsize)(self->n_chunks * 2 * channels) * sizeof (double));
   self->gamma = zie_cpu_carve_f32 (&c, channels);
   self->beta = zie_cpu_carve_f32 (&c, channels);
@@ -39,8 +42,8 @@ carve (GroupNorm *self, guint8 *base, gint64 pixels, gint64 channels)
 gsize
 zie_cpu_group_norm_scratch (const ZieOpCtx *ctx, const ZieOpShape *shape)
 {
-  GroupNorm self;
-  return carve (&self, NULL, shape->m, shape->n);
+  Sums self;
+  return carve (&self, NULL, shape->w > 0 ? shape->m / shape->w : 0, shape->n);
 }
 
 static void
@@ -54,40 +57,50 @@ sum_task (gpointer data, gint64 item, guint thread)
 }
 
 void
-zie_cpu_group_norm (ZieOpCtx *ctx, ZieTensor *scale, ZieTensor *shift, const ZieTensor *x, const ZieWeight *gamma,
-                    const ZieWeight *beta, int groups, float eps)
+zie_cpu_group_norm_add (ZieOpCtx *ctx, void *sums, const ZieTensor *x, gint64 row0, gint64 height, int groups)
 {
-  ZieOpShape shape = zie_op_shape_group_norm (scale, shift, x, gamma, beta, groups);
-  ZieMark mark = zie_arena_mark (ctx->arena);
-  GroupNorm self = { .ctx = ctx, .kernels = zie_cpu_get_kernels (), .x = x };
-  gint64 channels = x->cols, width = channels / groups;
-  double n = (double)x->rows * (double)width;
-  float *scales = zie_tensor_f32 (scale), *shifts = zie_tensor_f32 (shift);
+  gint64 step = zie_group_norm_step (height);
+  GroupNorm self = { .kernels = zie_cpu_get_kernels (), .x = x, .chunk = step * x->w };
+  Sums all;
 
-  carve (&self, zie_op_scratch (ctx, &shape), x->rows, channels);
-  zie_cpu_expand_row (self.kernels, gamma, 0, self.gamma);
-  zie_cpu_expand_row (self.kernels, beta, 0, self.beta);
-  zie_cpu_run (ctx, self.n_chunks, sum_task, &self);
+  zie_op_shape_group_norm_add (x, row0, height, groups);
+  carve (&all, sums, height, x->cols);
+  self.sums = all.sums + row0 / step * 2 * x->cols;
+  zie_cpu_run (ctx, (x->h + step - 1) / step, sum_task, &self);
+}
+
+void
+zie_cpu_group_norm_finish (ZieOpCtx *ctx, ZieTensor *scale, ZieTensor *shift, void *sums, gint64 height, gint64 width,
+                           const ZieWeight *gamma, const ZieWeight *beta, int groups, float eps)
+{
+  const ZieCpuKernels *kernels = zie_cpu_get_kernels ();
+  gint64 channels = scale->cols, per_group = channels / groups;
+  double n = (double)height * (double)width * (double)per_group;
+  float *scales = zie_tensor_f32 (scale), *shifts = zie_tensor_f32 (shift);
+  Sums all;
+
+  zie_op_shape_group_norm_finish (scale, shift, gamma, beta, groups);
+  carve (&all, sums, height, channels);
+  zie_cpu_expand_row (kernels, gamma, 0, all.gamma);
+  zie_cpu_expand_row (kernels, beta, 0, all.beta);
 
   for (gint64 g = 0; g < groups; g++)
     {
       double sum = 0, squares = 0, mean, rstd;
 
-      for (gint64 i = 0; i < self.n_chunks; i++)
-        for (gint64 c = g * width; c < (g + 1) * width; c++)
+      for (gint64 i = 0; i < all.n_chunks; i++)
+        for (gint64 c = g * per_group; c < (g + 1) * per_group; c++)
           {
-            sum += self.sums[i * 2 * channels + c];
-            squares += self.sums[(i * 2 + 1) * channels + c];
+            sum += all.sums[i * 2 * channels + c];
+            squares += all.sums[(i * 2 + 1) * channels + c];
           }
       mean = sum / n;
       rstd = 1.0 / sqrt (MAX (squares / n - mean * mean, 0.0) + (double)eps);
 
-      for (gint64 c = g * width; c < (g + 1) * width; c++)
+      for (gint64 c = g * per_group; c < (g + 1) * per_group; c++)
         {
-          scales[c] = (float)((double)self.gamma[c] * rstd);
-          shifts[c] = (float)((double)self.beta[c] - mean * (double)self.gamma[c] * rstd);
+          scales[c] = (float)((double)all.gamma[c] * rstd);
+          shifts[c] = (float)((double)all.beta[c] - mean * (double)all.gamma[c] * rstd);
         }
     }
-
-  zie_arena_rewind (ctx->arena, mark);
 }

@@ -101,8 +101,9 @@ gboolean zie_cpu_conv2d_bf16 (ZieOpCtx *ctx, void *scratch, const ZieOpShape *sh
                               const ZieConv *conv, const ZieConvArgs *args);
 
 gsize zie_cpu_group_norm_scratch (const ZieOpCtx *ctx, const ZieOpShape *shape);
-void zie_cpu_group_norm (ZieOpCtx *ctx, ZieTensor *scale, ZieTensor *shift, const ZieTensor *x, const ZieWeight *gamma,
-                         const ZieWeight *beta, int groups, float eps);
+void zie_cpu_group_norm_add (ZieOpCtx *ctx, void *sums, const ZieTensor *x, gint64 row0, gint64 height, int groups);
+void zie_cpu_group_norm_finish (ZieOpCtx *ctx, ZieTensor *scale, ZieTensor *shift, void *sums, gint64 height, gint64 width,
+                                const ZieWeight *gamma, const ZieWeight *beta, int groups, float eps);
 
 gsize zie_cpu_rows_scratch (const ZieOpCtx *ctx, const ZieOpShape *shape);
 void zie_cpu_init_rows (ZieOps *ops);

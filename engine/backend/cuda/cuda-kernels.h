@@ -157,11 +157,15 @@ int zie_cuda_transpose (CudaStream stream, cuda_bf16 *yt, int64_t ldyt, const cu
 int zie_cuda_softmax_rows (CudaStream stream, cuda_bf16 *p, int64_t ldp, const float *scores, int64_t lds, int64_t rows, int64_t cols,
                            float scale);
 
-/* --- group-norm.cu --- deterministic, statistics over all of x [pixels, channels]; scale, shift f32 [channels]; scratch:
- * zie_cuda_group_norm_scratch() bytes, which depend on the shape alone. */
-size_t zie_cuda_group_norm_scratch (int64_t pixels, int channels);
-int zie_cuda_group_norm (CudaStream stream, float *scale, float *shift, const cuda_bf16 *x, int64_t pixels, int channels,
-                         const float *gamma, const float *beta, int groups, float eps, void *scratch);
+/* --- group-norm.cu --- deterministic, statistics over all of a picture [height * width, channels], which may come in bands:
+ * add notes rows row0 ... row0 + rows - 1 in SUMS, zie_cuda_group_norm_scratch() bytes, which depend on the shape alone; finish
+ * makes scale and shift of it, f32 [channels].  The same bytes however the picture was cut.  row0 and, but for the last band,
+ * rows are multiples of zie_group_norm_step (height) (ops/zie-ops.h). */
+size_t zie_cuda_group_norm_scratch (int64_t height, int64_t width, int channels);
+int zie_cuda_group_norm_add (CudaStream stream, void *sums, const cuda_bf16 *x, int64_t row0, int64_t rows, int64_t height, int64_t width,
+                             int channels, int groups);
+int zie_cuda_group_norm_finish (CudaStream stream, float *scale, float *shift, const void *sums, int64_t height, int64_t width,
+                                int channels, const float *gamma, const float *beta, int groups, float eps);
 /* y = x * scale + shift a channel, silu of it where asked.  y may be x. */
 int zie_cuda_affine (CudaStream stream, cuda_bf16 *y, const cuda_bf16 *x, const float *scale, const float *shift, int64_t pixels,
                      int channels, int silu);

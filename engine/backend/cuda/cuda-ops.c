@@ -558,17 +558,19 @@ cuda_pixels_to_planes (ZieOpCtx *ctx, ZieTensor *y, const ZieTensor *x, float sc
 }
 
 static void
-cuda_group_norm (ZieOpCtx *ctx, ZieTensor *scale, ZieTensor *shift, const ZieTensor *x, const ZieWeight *gamma, const ZieWeight *beta,
-                 int groups, float eps)
+cuda_group_norm_add (ZieOpCtx *ctx, void *sums, const ZieTensor *x, gint64 row0, gint64 height, int groups)
 {
-  ZieOpShape shape = zie_op_shape_group_norm (scale, shift, x, gamma, beta, groups);
-  ZieMark mark = zie_arena_mark (ctx->arena);
-  void *scratch = zie_op_scratch (ctx, &shape);
+  if (begin (ctx, "group_norm", zie_op_shape_group_norm_add (x, row0, height, groups)))
+    end (ctx, zie_cuda_group_norm_add (stream_of (ctx), sums, bf16 (x), row0, x->h, height, x->w, (int)x->cols, groups));
+}
 
-  if (begin (ctx, "group_norm", shape))
-    end (ctx, zie_cuda_group_norm (stream_of (ctx), zie_tensor_f32 (scale), zie_tensor_f32 (shift), bf16 (x), x->rows, (int)x->cols,
-                                   vector (ctx, gamma), vector (ctx, beta), groups, eps, scratch));
-  zie_arena_rewind (ctx->arena, mark);
+static void
+cuda_group_norm_finish (ZieOpCtx *ctx, ZieTensor *scale, ZieTensor *shift, void *sums, gint64 height, gint64 width,
+                        const ZieWeight *gamma, const ZieWeight *beta, int groups, float eps)
+{
+  if (begin (ctx, "group_norm finish", zie_op_shape_group_norm_finish (scale, shift, gamma, beta, groups)))
+    end (ctx, zie_cuda_group_norm_finish (stream_of (ctx), zie_tensor_f32 (scale), zie_tensor_f32 (shift), sums, height, width,
+                                          (int)scale->cols, vector (ctx, gamma), vector (ctx, beta), groups, eps));
 }
 
 static void
@@ -628,8 +630,9 @@ cuda_scratch (const ZieOpCtx *ctx, const ZieOpShape *shape)
       conv = conv_of_shape (shape);
       return zie_cuda_conv_scratch (&conv);
     case ZIE_OP_GROUP_NORM:
-      return zie_cuda_group_norm_scratch (shape->m, (int)shape->n);
+      return zie_cuda_group_norm_scratch (shape->w > 0 ? shape->m / shape->w : 0, shape->w, (int)shape->n);
     case ZIE_OP_LINEAR:
+    case ZIE_OP_GROUP_PART:
     case ZIE_OP_ELEMENTWISE:
       return 0;
     }
@@ -667,8 +670,10 @@ cuda_ops_init (ZieOps *ops)
     .unpatchify = cuda_unpatchify,
     .planes_to_pixels = cuda_planes_to_pixels,
     .pixels_to_planes = cuda_pixels_to_planes,
-    .group_norm = cuda_group_norm,
+    .group_norm_add = cuda_group_norm_add,
+    .group_norm_finish = cuda_group_norm_finish,
     .affine = cuda_affine,
     .conv2d = cuda_conv2d,
   };
+  zie_ops_compose (ops);
 }

@@ -21,7 +21,8 @@ ref_scratch (const ZieOpCtx *ctx, const ZieOpShape *shape)
     case ZIE_OP_LINEAR: return ref_linear_scratch (ctx, shape);
     case ZIE_OP_ATTENTION: return ref_attention_scratch (ctx, shape);
     case ZIE_OP_CONV: return ref_conv_scratch (ctx, shape);
-    case ZIE_OP_GROUP_NORM:
+    case ZIE_OP_GROUP_NORM: return ref_group_norm_scratch (ctx, shape);
+    case ZIE_OP_GROUP_PART:
     case ZIE_OP_RGB8:
     case ZIE_OP_ELEMENTWISE: return 0;
     }
@@ -54,7 +55,8 @@ zie_ops_init_ref (ZieOps *ops)
     .unpatchify = ref_unpatchify,
     .planes_to_pixels = ref_planes_to_pixels,
     .pixels_to_planes = ref_pixels_to_planes,
-    .group_norm = ref_group_norm,
+    .group_norm_add = ref_group_norm_add,
+    .group_norm_finish = ref_group_norm_finish,
     .affine = ref_affine,
     .conv2d = ref_conv2d,
   };

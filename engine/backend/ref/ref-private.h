@@ -37,10 +37,11 @@ double ref_silu (double x);
 /* FUNC for every item on the threads of CTX, until cancelled; which thread takes an item changes nothing. */
 void ref_run (ZieOpCtx *ctx, gint64 n_items, ZieThreadsFunc func, gpointer data);
 
-/* Bytes of scratch, for the three ops that take some. */
+/* Bytes of scratch, for the four ops that take some. */
 gsize ref_linear_scratch (const ZieOpCtx *ctx, const ZieOpShape *shape);
 gsize ref_attention_scratch (const ZieOpCtx *ctx, const ZieOpShape *shape);
 gsize ref_conv_scratch (const ZieOpCtx *ctx, const ZieOpShape *shape);
+gsize ref_group_norm_scratch (const ZieOpCtx *ctx, const ZieOpShape *shape);
 
 void ref_upload (ZieOpCtx *ctx, ZieTensor *dst, const void *host);
 void ref_download (ZieOpCtx *ctx, void *host, const ZieTensor *src);
@@ -63,7 +64,8 @@ void ref_patchify (ZieOpCtx *ctx, ZieTensor *y, const ZieTensor *latent, int cha
 void ref_unpatchify (ZieOpCtx *ctx, ZieTensor *latent, const ZieTensor *x, int channels, int h, int w);
 void ref_planes_to_pixels (ZieOpCtx *ctx, ZieTensor *y, const ZieTensor *x, float scale, float shift);
 void ref_pixels_to_planes (ZieOpCtx *ctx, ZieTensor *y, const ZieTensor *x, float scale, float shift);
-void ref_group_norm (ZieOpCtx *ctx, ZieTensor *scale, ZieTensor *shift, const ZieTensor *x, const ZieWeight *gamma,
-                     const ZieWeight *beta, int groups, float eps);
+void ref_group_norm_add (ZieOpCtx *ctx, void *sums, const ZieTensor *x, gint64 row0, gint64 height, int groups);
+void ref_group_norm_finish (ZieOpCtx *ctx, ZieTensor *scale, ZieTensor *shift, void *sums, gint64 height, gint64 width,
+                            const ZieWeight *gamma, const ZieWeight *beta, int groups, float eps);
 void ref_affine (ZieOpCtx *ctx, ZieTensor *y, const ZieTensor *x, const ZieTensor *scale, const ZieTensor *shift);
 void ref_conv2d (ZieOpCtx *ctx, ZieTensor *y, const ZieTensor *x, const ZieConv *conv, const ZieConvArgs *args);

@@ -7,25 +7,26 @@
 
 typedef struct
 {
-  int64_t pixels;
+  int64_t height, width;
   int channels, groups;
   double mean, spread;                   /* each channel has a mean of its own around MEAN */
   double outlier;                        /* the very first element, 0 = as the others */
 } GroupCase;
 
 static const GroupCase cases[] = {
-  { 1500, 128, 32, 0, 1, 0 },            /* groups of 4: two units a piece; several parts */
-  { 333, 256, 32, 0.5, 2, 0 },           /* of 8 */
-  { 300, 512, 32, 0, 1, 0 },             /* of 16: two pieces */
-  { 700, 96, 32, 0, 1, 0 },              /* of 3: a unit a channel; pieces that do not fill a block */
-  { 50, 32, 32, 0, 1, 0 },
-  { 100, 64, 32, 0, 1, 0 },
-  { 5, 2064, 1, 0, 1, 0 },               /* more pieces than threads */
-  { 9, 300, 4, 0, 1, 0 },                /* channels that are no pieces of 8 */
-  { 1, 128, 32, 0, 1, 0 },
-  { 2000, 128, 32, 1000, 4, 0 },         /* squares of values would lose the spread */
-  { 3000, 128, 32, 1000, 30, -40000 },   /* … and so would squares of deviations from a bad first guess */
-  { 300, 256, 32, 3, 0, 0 },             /* one value: eps decides */
+  { 50, 30, 128, 32, 0, 1, 0 },            /* groups of 4: two units a piece; several parts */
+  { 9, 37, 256, 32, 0.5, 2, 0 },           /* of 8 */
+  { 300, 1, 512, 32, 0, 1, 0 },             /* of 16: two pieces */
+  { 700, 1, 96, 32, 0, 1, 0 },              /* of 3: a unit a channel; pieces that do not fill a block */
+  { 10, 5, 32, 32, 0, 1, 0 },
+  { 1, 100, 64, 32, 0, 1, 0 },
+  { 5, 1, 2064, 1, 0, 1, 0 },               /* more pieces than threads */
+  { 3, 3, 300, 4, 0, 1, 0 },                /* channels that are no pieces of 8 */
+  { 1, 1, 128, 32, 0, 1, 0 },
+  { 1, 2000, 128, 32, 1000, 4, 0 },         /* squares of values would lose the spread */
+  { 600, 5, 128, 32, 1000, 30, -40000 },   /* … and so would squares of deviations from a bad first guess */
+  { 521, 3, 64, 32, 0, 1, 0 },           /* chunks of two and more rows; the last one short */
+  { 300, 1, 256, 32, 3, 0, 0 },             /* one value: eps decides */
 };
 
 typedef struct { std::vector<double> scale, shift; } Factors;
@@ -68,35 +69,54 @@ compare_factors (const std::vector<float> &scale, const std::vector<float> &shif
     }
 }
 
+/* In bands of ROWS rows, 0 = in one, from the last to the first. */
+static void
+run_group_norm (const GroupCase &c, int64_t rows, std::vector<float> &scale, std::vector<float> &shift, Matrix<cuda_bf16> &x,
+                const std::vector<float> &gamma, const std::vector<float> &beta)
+{
+  std::vector<guint8> sums (zie_cuda_group_norm_scratch (c.height, c.width, c.channels), 0xff);
+
+  if (rows == 0)
+    rows = c.height;
+  for (int64_t row = (c.height - 1) / rows * rows; row >= 0; row -= rows)
+    g_assert_cmpint (zie_cuda_group_norm_add (NULL, sums.data (), x.data () + row * c.width * c.channels, row, MIN (rows, c.height - row),
+                                              c.height, c.width, c.channels, c.groups), ==, 0);
+  g_assert_cmpint (zie_cuda_group_norm_finish (NULL, scale.data (), shift.data (), sums.data (), c.height, c.width, c.channels,
+                                               gamma.data (), beta.data (), c.groups, 1e-6f), ==, 0);
+}
+
 static void
 test_group_norm (void)
 {
   for (const GroupCase &c : cases)
     {
-      Matrix<cuda_bf16> x (c.pixels, c.channels);
-      std::vector<float> gamma = random_vector (c.channels, 1, 0.3), beta = random_vector (c.channels, 0, 0.5), before;
+      int64_t pixels = c.height * c.width;
+      Matrix<cuda_bf16> x (pixels, c.channels);
+      std::vector<float> gamma = random_vector (c.channels, 1, 0.3), beta = random_vector (c.channels, 0, 0.5), before, before_shift;
       Factors expected;
 
       for (int64_t i = 0; i < c.channels; i++)
         {
           double mean = c.mean + (c.outlier ? 0 : c.spread * random_normal ());
 
-          for (int64_t r = 0; r < c.pixels; r++)
+          for (int64_t r = 0; r < pixels; r++)
             x.data ()[r * c.channels + i] = float_to_bf16 ((float)(mean + c.spread * random_normal ()));
         }
       if (c.outlier)
         x.data ()[0] = float_to_bf16 ((float)c.outlier);
       expected = reference (x, c.groups, gamma, beta, 1e-6);
       emu_each_order ([&] {
-        std::vector<float> scale (c.channels, NAN), shift (c.channels, NAN);
-        std::vector<guint8> scratch (zie_cuda_group_norm_scratch (c.pixels, c.channels), 0xff);
+        for (int64_t rows : { (int64_t)0, 5 * chunk_rows (c.height) })
+          {
+            std::vector<float> scale (c.channels, NAN), shift (c.channels, NAN);
 
-        g_assert_cmpint (zie_cuda_group_norm (NULL, scale.data (), shift.data (), x.data (), c.pixels, c.channels, gamma.data (),
-                                              beta.data (), c.groups, 1e-6f, scratch.data ()), ==, 0);
-        compare_factors (scale, shift, expected, c.mean);
-        if (!before.empty ())
-          g_assert_true (before == scale);             /* whatever order blocks and warps run in */
-        before = scale;
+            run_group_norm (c, rows, scale, shift, x, gamma, beta);
+            compare_factors (scale, shift, expected, c.mean);
+            if (!before.empty ())                  /* whatever order blocks and warps run in, and however the picture is cut */
+              g_assert_true (before == scale && before_shift == shift);
+            before = scale;
+            before_shift = shift;
+          }
       });
     }
 }
@@ -105,21 +125,32 @@ test_group_norm (void)
 static void
 test_scratch (void)
 {
-  StatsShape s = stats_shape (1024 * 1024, 128, 32);
+  StatsShape s = stats_shape (1024, 1024, 128, 32);
 
   g_assert_cmpint (s.n_parts, ==, 2048);
   g_assert_cmpint (s.n_units, ==, 32);
-  g_assert_cmpuint (zie_cuda_group_norm_scratch (1024 * 1024, 128), ==, 2048 * 128 * 8);
-  g_assert_cmpuint (zie_cuda_group_norm_scratch (2048 * 2048, 512), <=, 8 << 20);
-  g_assert_cmpuint (zie_cuda_group_norm_scratch (1, 128), ==, 128 * 8);
+  g_assert_cmpuint (zie_cuda_group_norm_scratch (1024, 1024, 128), ==, 2048 * 128 * 8);
+  g_assert_cmpuint (zie_cuda_group_norm_scratch (2048, 2048, 512), <=, 8 << 20);
+  g_assert_cmpuint (zie_cuda_group_norm_scratch (8192, 8192, 128), <=, 2 << 20);
+  g_assert_cmpuint (zie_cuda_group_norm_scratch (1, 1, 128), ==, 128 * 8);
   for (int channels : { 24, 96, 100, 128, 256, 512, 2064 })
-    for (int64_t pixels : { 1, 77, 5000, 921600 })
-      {
-        s = stats_shape (pixels, channels, 4);
-        g_assert_cmpint (s.n_parts * s.per_part, >=, pixels);
-        g_assert_cmpint ((s.n_parts - 1) * s.per_part, <, pixels);
-        g_assert_cmpuint (s.n_parts * s.n_units * sizeof (float2), <=, zie_cuda_group_norm_scratch (pixels, channels));
-      }
+    for (int64_t height : { 1, 77, 255, 256, 1040, 4100 })
+      for (int64_t width : { 1, 16, 921 })
+        {
+          int64_t next = 0, first;
+
+          s = stats_shape (height, width, channels, 4);
+          g_assert_cmpint (s.n_parts, <=, STATS_MAX_PARTS);
+          for (int i = 0; i < s.n_parts; i++)
+            {
+              int64_t end = part_range (s, i, &first);
+
+              g_assert_cmpint (first, ==, next);
+              next = end;
+            }
+          g_assert_cmpint (next, ==, height * width);
+          g_assert_cmpuint (s.n_parts * s.n_units * sizeof (float2), <=, zie_cuda_group_norm_scratch (height, width, channels));
+        }
 }
 
 static void
@@ -128,9 +159,13 @@ test_refused (void)
   cuda_bf16 x[64] = { 0 };
   float f[64] = { 0 };
 
-  g_assert_cmpint (zie_cuda_group_norm (NULL, f, f, x, 1, 48, f, f, 32, 1e-6f, f), ==, CUDA_BAD_VALUE);
-  g_assert_cmpint (zie_cuda_group_norm (NULL, f, f, x, 1, 48, f, f, 0, 1e-6f, f), ==, CUDA_BAD_VALUE);
-  g_assert_cmpint (zie_cuda_group_norm (NULL, f, f, x, 0, 48, f, f, 32, 1e-6f, f), ==, 0);
+  g_assert_cmpint (zie_cuda_group_norm_add (NULL, f, x, 0, 1, 1, 1, 48, 32), ==, CUDA_BAD_VALUE);
+  g_assert_cmpint (zie_cuda_group_norm_add (NULL, f, x, 0, 1, 1, 1, 48, 0), ==, CUDA_BAD_VALUE);
+  g_assert_cmpint (zie_cuda_group_norm_finish (NULL, f, f, f, 1, 1, 48, f, f, 32, 1e-6f), ==, CUDA_BAD_VALUE);
+  g_assert_cmpint (zie_cuda_group_norm_add (NULL, f, x, 1, 2, 512, 1, 48, 16), ==, CUDA_BAD_VALUE);    /* within a chunk */
+  g_assert_cmpint (zie_cuda_group_norm_add (NULL, f, x, 2, 3, 512, 1, 48, 16), ==, CUDA_BAD_VALUE);
+  g_assert_cmpint (zie_cuda_group_norm_add (NULL, f, x, 511, 2, 512, 1, 48, 16), ==, CUDA_BAD_VALUE);
+  g_assert_cmpint (zie_cuda_group_norm_add (NULL, f, x, 0, 0, 1, 1, 48, 32), ==, 0);
 }
 
 template <int SILU>
@@ -140,14 +175,15 @@ test_affine (void)
   for (const GroupCase &c : cases)
     for (int64_t offset : { 0, 1 })
       {
-        Matrix<cuda_bf16> x (c.pixels, c.channels, 0, offset);
+        int64_t pixels = c.height * c.width;
+        Matrix<cuda_bf16> x (pixels, c.channels, 0, offset);
         std::vector<float> scale = random_vector (c.channels, 0, 1), shift = random_vector (c.channels, 0, 1);
         std::vector<double> expected;
 
-        if (offset && c.pixels > 100)
+        if (offset && pixels > 100)
           continue;
         x.fill ();
-        for (int64_t r = 0; r < c.pixels; r++)
+        for (int64_t r = 0; r < pixels; r++)
           for (int64_t i = 0; i < c.channels; i++)
             {
               double v = x.at (r, i) * scale[i] + shift[i];
@@ -155,11 +191,11 @@ test_affine (void)
               expected.push_back (SILU ? v / (1 + exp (-v)) : v);
             }
         emu_each_order ([&] {
-          Matrix<cuda_bf16> y (c.pixels, c.channels, 0, offset), in_place = x;
+          Matrix<cuda_bf16> y (pixels, c.channels, 0, offset), in_place = x;
 
-          g_assert_cmpint (zie_cuda_affine (NULL, y.data (), x.data (), scale.data (), shift.data (), c.pixels, c.channels, SILU), ==, 0);
+          g_assert_cmpint (zie_cuda_affine (NULL, y.data (), x.data (), scale.data (), shift.data (), pixels, c.channels, SILU), ==, 0);
           compare (y, expected);
-          g_assert_cmpint (zie_cuda_affine (NULL, in_place.data (), in_place.data (), scale.data (), shift.data (), c.pixels, c.channels, SILU), ==, 0);
+          g_assert_cmpint (zie_cuda_affine (NULL, in_place.data (), in_place.data (), scale.data (), shift.data (), pixels, c.channels, SILU), ==, 0);
           compare (in_place, expected);
         });
       }
