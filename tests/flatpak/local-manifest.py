@@ -1,0 +1,78 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""The manifest as it is built where it cannot be built as it stands.
+
+usage: local-manifest.py [--onednn-of-sdk] [--cuda DIR [--targets 80,90a]] MANIFEST OUT
+
+--onednn-of-sdk   takes Debian's oneDNN out of the stand-in SDK instead of building upstream's archive
+--cuda DIR        switches the CUDA module on, with the toolkit in DIR: nvcc, nvvm, headers and libcudart_static are copied beside OUT
+"""
+import argparse
+import json
+import os
+import pathlib
+import shutil
+
+# Of a toolkit of 7 GB, what compiling takes.
+TOOLKIT = ["bin/nvcc", "bin/nvcc.profile", "bin/cudafe++", "bin/ptxas", "bin/fatbinary", "bin/nvlink", "bin/bin2c", "bin/crt",
+           "nvvm/bin/cicc", "nvvm/libdevice", "include", "lib64/libcudart_static.a", "lib64/libcudadevrt.a", "lib64/libculibos.a"]
+
+
+def onednn_of_sdk(module):
+    return {
+        "name": module["name"],
+        "buildsystem": "simple",
+        "build-commands": [
+            "mkdir -p /app/lib /app/include",
+            "cp -a /usr/lib/*-linux-gnu/libdnnl.so* /app/lib/",
+            "cp -a /usr/include/oneapi /usr/include/dnnl*.h* /app/include/",
+        ],
+        "sources": [],
+    }
+
+
+def copy_toolkit(source, folder):
+    shutil.rmtree(folder, ignore_errors=True)
+    for name in TOOLKIT:
+        found = source / name
+        if name.startswith("lib64/") and not found.exists():
+            found = source / "lib" / name[len("lib64/"):]
+        if not found.exists():
+            continue
+        target = folder / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if found.is_dir():
+            shutil.copytree(found, target)
+        else:
+            shutil.copy2(found, target)
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--onednn-of-sdk", action="store_true")
+    parser.add_argument("--cuda", type=pathlib.Path)
+    parser.add_argument("--targets")
+    parser.add_argument("manifest", type=pathlib.Path)
+    parser.add_argument("out", type=pathlib.Path)
+    options = parser.parse_args()
+
+    manifest = json.loads(options.manifest.read_text(encoding="utf-8"))
+    modules = {module["name"]: module for module in manifest["modules"]}
+    if options.onednn_of_sdk:
+        manifest["modules"][manifest["modules"].index(modules["onednn"])] = onednn_of_sdk(modules["onednn"])
+    if options.cuda:
+        folder = options.out.parent / "cuda-toolkit"
+        copy_toolkit(options.cuda, folder)
+        modules["cuda-toolkit"]["disabled"] = False
+        modules["cuda-toolkit"]["sources"][0]["path"] = os.path.abspath(folder)
+        opts = modules["zimage-studio"]["config-opts"]
+        opts[opts.index("-Dcuda=disabled")] = "-Dcuda=enabled"
+        opts += [f"-Dgpu_targets={options.targets}"] if options.targets else []
+    # The manifest's own folder is the source; this one lies elsewhere.
+    for source in modules["zimage-studio"]["sources"]:
+        source["path"] = os.path.abspath(options.manifest.parent / source["path"])
+    options.out.write_text(json.dumps(manifest, indent=4), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
