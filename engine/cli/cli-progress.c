@@ -183,6 +183,8 @@ cli_progress_add_event (CliProgress *self, const ZieEvent *event)
       return;
     case ZIE_EVENT_STARTED:
     case ZIE_EVENT_PREVIEW:
+    case ZIE_EVENT_PLAN:
+    case ZIE_EVENT_REDO:
     case ZIE_EVENT_FINISHED:
       return;
     }

@@ -111,6 +111,16 @@ add_fields (CliJson *json, const ZieEvent *event, const char *file)
       add_image (json, event->image.image, file);
       add_stage_seconds (json, event->image.stage_seconds);
       break;
+    case ZIE_EVENT_PLAN:
+      cli_json_string (json, "reason", event->plan.reason);
+      cli_json_uint (json, "vram_peak", zie_plan_get_vram_peak (event->plan.plan));
+      cli_json_uint (json, "ram_peak", zie_plan_get_ram_peak (event->plan.plan));
+      cli_json_double (json, "seconds", zie_plan_get_seconds (event->plan.plan));
+      break;
+    case ZIE_EVENT_REDO:
+      cli_json_string (json, "stage", zie_stage_name (event->redo.stage));
+      cli_json_string (json, "reason", event->redo.reason);
+      break;
     case ZIE_EVENT_FINISHED:
       cli_json_string (json, "status", status_name (event->finished.error));
       if (event->finished.error != NULL)
@@ -132,6 +142,8 @@ print_event (CliReport *self, const ZieEvent *event, guint index, const char *fi
     [ZIE_EVENT_PREVIEW] = "preview",
     [ZIE_EVENT_TILE] = "tile",
     [ZIE_EVENT_IMAGE] = "image",
+    [ZIE_EVENT_PLAN] = "plan",
+    [ZIE_EVENT_REDO] = "redo",
     [ZIE_EVENT_FINISHED] = "finished",
   };
   g_auto(CliJson) json;
@@ -141,7 +153,7 @@ print_event (CliReport *self, const ZieEvent *event, guint index, const char *fi
   cli_json_string (&json, "event", names[event->type]);
   cli_json_uint (&json, "job", event->job_id);
   cli_json_double (&json, "time", (double)(event->time_us - self->start_us) / G_USEC_PER_SEC);
-  if (event->type != ZIE_EVENT_STARTED && event->type != ZIE_EVENT_FINISHED)
+  if (event->type != ZIE_EVENT_STARTED && event->type != ZIE_EVENT_PLAN && event->type != ZIE_EVENT_FINISHED)
     cli_json_uint (&json, "image", index);
   add_fields (&json, event, file);
   cli_json_close (&json, '}');

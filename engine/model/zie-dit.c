@@ -30,6 +30,7 @@ zie_dit_prepare_prompt (const ZieDit *self, ZieOpCtx *ctx, const ZieTensor *embe
   zie_dit_rope_tables (config, ctx, prompt);
 
   /* Padding rows are the learned pad token and take part in everything. */
+  zie_op_enter (ctx, ZIE_PLACE_CAPTION, 0);
   zie_weights_acquire (self->weights, ctx, self->embed_block);
   mark = zie_arena_mark (ctx->arena);
   normed = zie_tensor_new (ctx->arena, ctx->act, n_text, config->cap_dim);
@@ -46,6 +47,7 @@ zie_dit_prepare_prompt (const ZieDit *self, ZieOpCtx *ctx, const ZieTensor *embe
   sin = zie_tensor_rows (&prompt->sin, prompt->n_image_padded, prompt->n_text_padded);
   for (int i = 0; i < config->n_refiner_layers && !zie_op_cancelled (ctx); i++)
     {
+      zie_op_enter (ctx, ZIE_PLACE_CONTEXT_REFINER, i);
       zie_dit_block_forward (self, &self->context_refiner[i], ctx, &prompt->text, &cos, &sin, NULL);
       zie_dump_op (ctx, &prompt->text, "context_refiner.%d", i);
     }
@@ -180,6 +182,7 @@ final_layer (const ZieDit *self, ZieOpCtx *ctx, const ZieDitPrompt *prompt, cons
   ZieTensor scale = zie_tensor_rows (&modulation->final, step, 1);
   ZieTensor patches = zie_tensor_new (ctx->arena, ZIE_DTYPE_F32, prompt->n_image, ZIE_DIT_PATCH * ZIE_DIT_PATCH * self->config.in_channels);
 
+  zie_op_enter (ctx, ZIE_PLACE_FINAL_LAYER, 0);
   zie_weights_acquire (self->weights, ctx, self->final_block);
   ops->layer_norm (ctx, &tokens, &tokens, &scale, FINAL_NORM_EPS);
   zie_lora_linear (ctx, &patches, &tokens, &self->final_linear, &self->final_linear_bias);
@@ -205,6 +208,7 @@ zie_dit_forward (const ZieDit *self, ZieOpCtx *ctx, const ZieDitPrompt *prompt, 
   for (int i = 0; i < config->n_refiner_layers && !zie_op_cancelled (ctx); i++)
     {
       ZieDitMod mod = get_mod (self, modulation, i, step);
+      zie_op_enter (ctx, ZIE_PLACE_NOISE_REFINER, i);
       zie_dit_block_forward (self, &self->noise_refiner[i], ctx, &image, &image_cos, &image_sin, &mod);
       zie_dump_op (ctx, &image, "noise_refiner.%d", i);
     }
@@ -213,6 +217,7 @@ zie_dit_forward (const ZieDit *self, ZieOpCtx *ctx, const ZieDitPrompt *prompt, 
   for (int i = 0; i < config->n_layers && !zie_op_cancelled (ctx); i++)
     {
       ZieDitMod mod = get_mod (self, modulation, config->n_refiner_layers + i, step);
+      zie_op_enter (ctx, ZIE_PLACE_LAYER, i);
       zie_dit_block_forward (self, &self->layers[i], ctx, &u, &prompt->cos, &prompt->sin, &mod);
       zie_dump_op (ctx, &u, "layers.%d", i);
     }

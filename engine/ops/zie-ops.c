@@ -5,6 +5,32 @@
 
 #include "zie-op-shape.h"
 
+char *
+zie_op_place_to_text (gint rank)
+{
+  static const struct { const char *before, *after; } names[ZIE_N_PLACES] = {
+    [ZIE_PLACE_NOWHERE] = { "the network", NULL },
+    [ZIE_PLACE_TEXT_EMBEDS] = { "the text encoder's embeddings", NULL },
+    [ZIE_PLACE_TEXT_LAYER] = { "layer", "of the text encoder" },
+    [ZIE_PLACE_VAE_ENCODER] = { "block", "of the VAE encoder" },
+    [ZIE_PLACE_CAPTION] = { "the transformer's caption embedder", NULL },
+    [ZIE_PLACE_CONTEXT_REFINER] = { "block", "of the transformer's context refiner" },
+    [ZIE_PLACE_NOISE_REFINER] = { "block", "of the transformer's noise refiner" },
+    [ZIE_PLACE_LAYER] = { "layer", "of the transformer" },
+    [ZIE_PLACE_FINAL_LAYER] = { "the transformer's final layer", NULL },
+    [ZIE_PLACE_VAE_MIDDLE] = { "part", "of the VAE decoder's middle" },
+    [ZIE_PLACE_VAE_UP] = { "up block", "of the VAE decoder" },
+    [ZIE_PLACE_VAE_OUT] = { "the VAE decoder's last norm", NULL },
+  };
+  gint code = G_MAXINT - rank, place = code >> 16, index = code & 0xffff;
+
+  if (rank <= 0 || place >= ZIE_N_PLACES)
+    place = ZIE_PLACE_NOWHERE;
+  if (names[place].after == NULL)
+    return g_strdup (names[place].before);
+  return g_strdup_printf ("%s %d %s", names[place].before, index + 1, names[place].after);
+}
+
 double
 zie_op_weight_bytes (const ZieOpShape *shape)
 {

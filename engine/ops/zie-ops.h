@@ -53,6 +53,24 @@ typedef struct
   guint64 n_ops;
 } ZieTally;
 
+/* Parts of the networks that norms name when they see numbers that are none, in the order of computing. */
+typedef enum
+{
+  ZIE_PLACE_NOWHERE,
+  ZIE_PLACE_TEXT_EMBEDS,
+  ZIE_PLACE_TEXT_LAYER,        /* those with an index are counted from 0 */
+  ZIE_PLACE_VAE_ENCODER,
+  ZIE_PLACE_CAPTION,
+  ZIE_PLACE_CONTEXT_REFINER,
+  ZIE_PLACE_NOISE_REFINER,
+  ZIE_PLACE_LAYER,
+  ZIE_PLACE_FINAL_LAYER,
+  ZIE_PLACE_VAE_MIDDLE,
+  ZIE_PLACE_VAE_UP,
+  ZIE_PLACE_VAE_OUT,
+  ZIE_N_PLACES
+} ZiePlace;
+
 struct _ZieOpCtx
 {
   const ZieOps *ops;
@@ -67,6 +85,9 @@ struct _ZieOpCtx
   const ZieLoraSet *loras;     /* what the transformer's layers add, or NULL; the networks' affair, no op looks at it */
   ZieTally *tally;             /* counting backend only */
   gpointer backend;            /* the backend's own */
+  gint place;                  /* where the network is: a rank, set by zie_op_enter() */
+  gint *broken;                /* atomic, or NULL: the rank of the first place whose norm saw a row that is not finite; 0: none.  A
+                                  device of its own tells with each download. */
 };
 
 static inline gboolean
@@ -74,6 +95,38 @@ zie_op_cancelled (const ZieOpCtx *ctx)
 {
   return (ctx->cancel != NULL && g_atomic_int_get (ctx->cancel) != 0) || (ctx->failed != NULL && g_atomic_int_get (ctx->failed) != 0);
 }
+
+/* From here on norms work for PLACE number INDEX.  Costs nothing: a network says it before each block.  Ranks fall in the order
+ * of places, so the highest that broke was the first. */
+static inline void
+zie_op_enter (ZieOpCtx *ctx, ZiePlace place, int index)
+{
+  ctx->place = G_MAXINT - ((gint)place << 16) - index;
+}
+
+/* A norm saw a row that is not finite at the place of rank RANK.  Any thread. */
+static inline void
+zie_op_break_at (const ZieOpCtx *ctx, gint rank)
+{
+  gint first;
+
+  if (ctx->broken == NULL)
+    return;
+  while ((first = g_atomic_int_get (ctx->broken)) < rank && !g_atomic_int_compare_and_exchange (ctx->broken, first, rank))
+    continue;
+}
+
+/* FACTOR: 1 / root of the mean of squares, as a norm of CTX's place found it.  Of a row that is not finite, or whose squares are too
+ * large to be added, it is NaN or 0, and that is noted.  Any thread. */
+static inline void
+zie_op_check_factor (const ZieOpCtx *ctx, float factor)
+{
+  if (G_UNLIKELY (!(factor > 0.0f)))
+    zie_op_break_at (ctx, ctx->place);
+}
+
+/* "layer 3 of the transformer" (counted from 1), for people; free with g_free(). */
+char *zie_op_place_to_text (gint rank);
 
 typedef enum { ZIE_UNARY_SILU, ZIE_UNARY_TANH, ZIE_UNARY_ONE_PLUS } ZieUnary;
 typedef enum { ZIE_ROPE_INTERLEAVED, ZIE_ROPE_HALF } ZieRope;

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include <zie/zie-image.h>
+#include <zie/zie-plan.h>
 #include <zie/zie-request.h>
 
 static ZieEvent *
@@ -84,6 +85,26 @@ zie_event_new_image (int image_index, guint64 seed, ZieImage *image, const doubl
 }
 
 ZieEvent *
+zie_event_new_plan (ZiePlan *plan, const char *reason)
+{
+  ZieEvent *self = event_new (ZIE_EVENT_PLAN, 0);
+
+  self->plan.plan = zie_plan_ref (plan);
+  self->plan.reason = g_strdup (reason);
+  return self;
+}
+
+ZieEvent *
+zie_event_new_redo (int image_index, ZieStage stage, const char *reason)
+{
+  ZieEvent *self = event_new (ZIE_EVENT_REDO, image_index);
+
+  self->redo.stage = stage;
+  self->redo.reason = g_strdup (reason);
+  return self;
+}
+
+ZieEvent *
 zie_event_new_finished (GError *error, double seconds, guint64 arena_peak, guint64 ram_peak)
 {
   ZieEvent *self = event_new (ZIE_EVENT_FINISHED, 0);
@@ -115,6 +136,14 @@ zie_event_free (ZieEvent *self)
       if (self->image.recipe != NULL)
         zie_request_clear (self->image.recipe);
       g_free (self->image.recipe);
+      g_free (self->image.step_seconds);
+      break;
+    case ZIE_EVENT_PLAN:
+      g_clear_pointer (&self->plan.plan, zie_plan_unref);
+      g_free (self->plan.reason);
+      break;
+    case ZIE_EVENT_REDO:
+      g_free (self->redo.reason);
       break;
     case ZIE_EVENT_FINISHED:
       g_clear_error (&self->finished.error);
@@ -161,6 +190,8 @@ conflated_slot (ZieEventType type)
     case ZIE_EVENT_STARTED:
     case ZIE_EVENT_TILE:
     case ZIE_EVENT_IMAGE:
+    case ZIE_EVENT_PLAN:
+    case ZIE_EVENT_REDO:
     case ZIE_EVENT_FINISHED:
       break;
     }

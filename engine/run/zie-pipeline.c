@@ -9,6 +9,7 @@
 #include <zie/zie-image.h>
 
 #include "zie-plan-private.h"
+#include "zie-redo.h"
 #include "zie-stages.h"
 #include "zie-text-cache.h"
 
@@ -18,10 +19,15 @@
 typedef struct
 {
   ZiePipeline *pipeline;
+  ZieStages *stages;
+  ZieRedo redo;                  /* of what breaks */
+  guint shared_redone, redone;   /* bits 1 << ZieStage: of what all pictures have in common, and of this one */
   int index;                     /* of the picture */
   int h, w;                      /* of the latent */
   int n_steps, first_step;
   gint64 step_start_us;
+  double *step_seconds;          /* [n_steps], owned; of them n_timed are there */
+  guint n_timed;
   double decode_seconds;         /* the plan's, of one picture */
 } Picture;
 
@@ -57,6 +63,8 @@ on_step (gpointer data, int step, const float *x0)
 
   if (every > 0 && (done % every == 0 || done == total))
     emit (p, zie_event_new_preview (p->index, step, render_preview (p, x0)));
+  if (p->n_timed < (guint)p->n_steps)
+    p->step_seconds[p->n_timed++] = seconds;
   emit (p, zie_event_new_step (p->index, done, total, seconds, seconds * (total - done) + p->decode_seconds));
   p->step_start_us = g_get_monotonic_time ();
 }
@@ -72,20 +80,64 @@ on_band (gpointer data, int index, int n_bands, int y, int n_rows, const guint8 
   emit (p, zie_event_new_tile (p->index, index, n_bands, 0, y, zie_image_new (width, n_rows, stride, rows)));
 }
 
+/* It broke where numbers have few bits, and is not broken off. */
+static gboolean
+can_redo (const Picture *p, const GError *error)
+{
+  const ZiePipeline *pipeline = p->pipeline;
+
+  return g_error_matches (error, ZIE_ERROR, ZIE_ERROR_BROKEN_PICTURE) && pipeline->plan->compute == ZIE_COMPUTE_BF16
+         && !zie_op_cancelled (p->stages->ctx);
+}
+
+/* STAGE on the job's device; what breaks there is computed again in f32.  What was refined there is sampled there. */
+static gboolean
+run_stage (Picture *p, ZieStage stage, guint64 seed, guint8 *pixels, GError **error)
+{
+  ZieOpCtx *ctx = p->stages->ctx;
+  ZieMark mark = zie_arena_mark (ctx->arena), host_mark = zie_arena_mark (ctx->host);
+  g_autoptr(GError) local = NULL;
+
+  p->n_timed = 0;
+  p->step_start_us = g_get_monotonic_time ();
+  if (stage != ZIE_STAGE_SAMPLE || !(p->shared_redone & 1u << ZIE_STAGE_REFINE))
+    {
+      if (zie_stages_run (p->stages, stage, seed, pixels, &local))
+        return TRUE;
+      if (!can_redo (p, local))
+        {
+          g_propagate_error (error, g_steal_pointer (&local));
+          return FALSE;
+        }
+      zie_arena_rewind (ctx->arena, mark);
+      zie_arena_rewind (ctx->host, host_mark);
+      g_message ("stage %s of picture %d is computed again in f32 on the CPU: %s", zie_stage_name (stage), p->index + 1, local->message);
+      emit (p, zie_event_new_redo (p->index, stage, local->message));
+    }
+
+  p->n_timed = 0;
+  p->step_start_us = g_get_monotonic_time ();
+  *(stage < ZIE_STAGE_SAMPLE ? &p->shared_redone : &p->redone) |= 1u << stage;
+  return zie_redo_run (&p->redo, p->stages, stage, seed, pixels, error);
+}
+
 /* Noise to pixels, and out. */
 static gboolean
-make_picture (ZieStages *stages, Picture *picture, double shared[ZIE_N_STAGES], GError **error)
+make_picture (Picture *picture, double shared[ZIE_N_STAGES], GError **error)
 {
   const ZieRequest *request = picture->pipeline->request;
   guint64 seed = request->seed + (guint64)picture->index;
   gsize stride = 3 * (gsize)request->width, size = stride * (gsize)request->height;
   g_autofree guint8 *pixels = g_try_malloc (size);
   double seconds[ZIE_N_STAGES];
+  guint n_timed;
   g_auto(ZieRequest) recipe = { 0 };
+  ZieEvent *event;
   ZieImage *image;
   gint64 start;
   gboolean ok;
 
+  picture->redone = picture->shared_redone;
   if (pixels == NULL)
     {
       g_set_error (error, ZIE_ERROR, ZIE_ERROR_OUT_OF_HOST_MEMORY, "no memory for a picture of %d x %d", request->width, request->height);
@@ -93,14 +145,15 @@ make_picture (ZieStages *stages, Picture *picture, double shared[ZIE_N_STAGES], 
     }
 
   memcpy (seconds, shared, sizeof seconds);
-  start = picture->step_start_us = g_get_monotonic_time ();
-  ok = zie_stages_sample (stages, seed, error);
+  start = g_get_monotonic_time ();
+  ok = run_stage (picture, ZIE_STAGE_SAMPLE, seed, NULL, error);
   seconds[ZIE_STAGE_SAMPLE] = (double)(g_get_monotonic_time () - start) / G_USEC_PER_SEC;
   if (!ok)
     return FALSE;
 
+  n_timed = picture->n_timed;
   start = g_get_monotonic_time ();
-  ok = zie_stages_decode (stages, pixels, error);
+  ok = run_stage (picture, ZIE_STAGE_DECODE, 0, pixels, error);
   seconds[ZIE_STAGE_DECODE] = (double)(g_get_monotonic_time () - start) / G_USEC_PER_SEC;
   if (!ok)
     return FALSE;
@@ -109,26 +162,32 @@ make_picture (ZieStages *stages, Picture *picture, double shared[ZIE_N_STAGES], 
   zie_request_copy (&recipe, request);          /* a recipe makes this one picture */
   recipe.seed = seed;
   recipe.n_images = 1;
-  emit (picture, zie_event_new_image (picture->index, seed, image, seconds, &recipe));
+  recipe.redone = picture->redone;
+  event = zie_event_new_image (picture->index, seed, image, seconds, &recipe);
+  event->image.n_steps = n_timed;
+  event->image.step_seconds = g_memdup2 (picture->step_seconds, n_timed * sizeof (double));
+  emit (picture, event);
   return TRUE;
 }
 
 /* Text and what follows from it are shared by all pictures of the request. */
 static gboolean
-prepare (ZieStages *stages, ZiePipeline *self, double seconds[ZIE_N_STAGES], GError **error)
+prepare (Picture *picture, double seconds[ZIE_N_STAGES], GError **error)
 {
+  ZiePipelineCache *cache = picture->pipeline->cache;
   gint64 start = g_get_monotonic_time ();
   gboolean ok;
 
-  zie_text_cache_fetch (self->cache, stages);
-  ok = zie_stages_text (stages, error);
+  zie_text_cache_fetch (cache, picture->stages);
+  ok = run_stage (picture, ZIE_STAGE_TEXT, 0, NULL, error);
   seconds[ZIE_STAGE_TEXT] = (double)(g_get_monotonic_time () - start) / G_USEC_PER_SEC;
   if (!ok)
     return FALSE;
-  zie_text_cache_store (self->cache, stages);
+  if (picture->shared_redone == 0)               /* else the next job would not say how it came by them */
+    zie_text_cache_store (cache, picture->stages);
 
   start = g_get_monotonic_time ();
-  ok = zie_stages_refine (stages, error);
+  ok = run_stage (picture, ZIE_STAGE_REFINE, 0, NULL, error);
   seconds[ZIE_STAGE_REFINE] = (double)(g_get_monotonic_time () - start) / G_USEC_PER_SEC;
   return ok;
 }
@@ -201,15 +260,20 @@ zie_pipeline_run (ZiePipeline *self, GError **error)
   zie_backend_init_ctx (self->backend, &ctx, &device, &host, plan->compute, self->cancel);
 
   zie_stages_init (&stages, self->model, request, &ctx, self->feed, &sink);
+  picture.stages = &stages;
   picture.h = stages.h;
   picture.w = stages.w;
   picture.first_step = stages.first_step;
+  picture.step_seconds = g_new0 (double, (gsize)request->n_steps);
+  zie_redo_init (&picture.redo, self, &sink);
 
-  ok = prepare (&stages, self, seconds, error);
+  ok = prepare (&picture, seconds, error);
   for (picture.index = 0; ok && picture.index < request->n_images; picture.index++)
-    ok = make_picture (&stages, &picture, seconds, error);
+    ok = make_picture (&picture, seconds, error);
 
+  zie_redo_clear (&picture.redo);
   zie_stages_clear (&stages);
+  g_free (picture.step_seconds);
   self->arena_peak = device.peak + host.peak;
   return check_device (self, ok, error);
 }

@@ -18,7 +18,7 @@
 
 /* --- our JSON: a table of the request's fields ---------------------------------------------------------------- */
 
-typedef enum { FIELD_STRING, FIELD_INT, FIELD_DOUBLE, FIELD_BOOL, FIELD_SEED, FIELD_SAMPLER, FIELD_NOISE, FIELD_COMPUTE, FIELD_LORAS } FieldType;
+typedef enum { FIELD_STRING, FIELD_INT, FIELD_DOUBLE, FIELD_BOOL, FIELD_SEED, FIELD_SAMPLER, FIELD_NOISE, FIELD_COMPUTE, FIELD_LORAS, FIELD_STAGES } FieldType;
 
 /* Pictures (init_image, mask) are not part of a recipe. */
 static const struct
@@ -48,6 +48,7 @@ static const struct
   { "strength", FIELD_DOUBLE, G_STRUCT_OFFSET (ZieRequest, strength) },
   { "loras", FIELD_LORAS, 0 },
   { "model", FIELD_STRING, G_STRUCT_OFFSET (ZieRequest, model_name) },
+  { "redone", FIELD_STAGES, G_STRUCT_OFFSET (ZieRequest, redone) },
 };
 
 static void
@@ -72,6 +73,23 @@ append_loras (GString *json, const ZieRequest *self)
       zie_json_append_double (json, self->loras[i].strength);
       g_string_append_c (json, '}');
     }
+  g_string_append_c (json, ']');
+}
+
+/* ["sample", "decode"] */
+static void
+append_stages (GString *json, guint stages)
+{
+  const char *between = "";
+
+  g_string_append_c (json, '[');
+  for (int i = 0; i < ZIE_N_STAGES; i++)
+    if (stages & 1u << i)
+      {
+        g_string_append (json, between);
+        zie_json_append_string (json, zie_stage_name ((ZieStage)i));
+        between = ", ";
+      }
   g_string_append_c (json, ']');
 }
 
@@ -113,6 +131,9 @@ append_field (GString *json, FieldType type, const void *field)
     case FIELD_LORAS:
       append_loras (json, field);
       break;
+    case FIELD_STAGES:
+      append_stages (json, *(const guint *)field);
+      break;
     }
 }
 
@@ -126,6 +147,8 @@ zie_request_to_json (const ZieRequest *self)
   g_string_append_printf (json, "{\"recipe\": %d", RECIPE_VERSION);
   for (gsize i = 0; i < G_N_ELEMENTS (fields); i++)
     {
+      if (fields[i].type == FIELD_STAGES && self->redone == 0)      /* hardly ever */
+        continue;
       g_string_append_printf (json, ", \"%s\": ", fields[i].key);
       append_field (json, fields[i].type, (const char *)self + fields[i].offset);
     }
@@ -202,6 +225,34 @@ read_loras (JsonObject *object, const char *where, const char *key, ZieRequest *
   return list != NULL;
 }
 
+/* Names of stages that this program does not know are of a later one, and say nothing about a request. */
+static gboolean
+read_stages (JsonObject *object, const char *where, const char *key, guint *out, GError **error)
+{
+  JsonNode *node = json_object_get_member (object, key);
+  JsonArray *list = JSON_NODE_HOLDS_ARRAY (node) ? json_node_get_array (node) : NULL;
+  guint stages = 0;
+
+  for (guint i = 0; list != NULL && i < json_array_get_length (list); i++)
+    {
+      JsonNode *item = json_array_get_element (list, i);
+      const char *name = JSON_NODE_HOLDS_VALUE (item) && json_node_get_value_type (item) == G_TYPE_STRING ? json_node_get_string (item) : NULL;
+
+      if (name == NULL)
+        list = NULL;
+      for (int stage = 0; name != NULL && stage < ZIE_N_STAGES; stage++)
+        if (strcmp (name, zie_stage_name ((ZieStage)stage)) == 0)
+          stages |= 1u << stage;
+    }
+  if (list == NULL)
+    {
+      g_set_error (error, ZIE_ERROR, ZIE_ERROR_INVALID_REQUEST, "%s: \"%s\" is not a list of stages' names", where, key);
+      return FALSE;
+    }
+  *out = stages;
+  return TRUE;
+}
+
 static gboolean
 read_field (JsonObject *object, const char *where, const char *key, FieldType type, void *out, GError **error)
 {
@@ -229,6 +280,8 @@ read_field (JsonObject *object, const char *where, const char *key, FieldType ty
       return zie_json_get_bool (object, where, key, NULL, out, error);
     case FIELD_LORAS:
       return read_loras (object, where, key, out, error);
+    case FIELD_STAGES:
+      return read_stages (object, where, key, out, error);
     case FIELD_SEED:
       return read_seed (object, where, key, out, error);
     case FIELD_SAMPLER:

@@ -3,6 +3,7 @@
 
 #include "zie-stages.h"
 
+#include <float.h>
 #include <math.h>
 #include <string.h>
 
@@ -46,6 +47,48 @@ host_floats (const ZieStages *self, gsize n)
   return zie_arena_alloc (self->ctx->host, n * sizeof (float));
 }
 
+/* From here on what breaks has to do with this stage. */
+static void
+begin_stage (ZieStages *self)
+{
+  g_atomic_int_set (&self->broken, 0);
+  self->ctx->place = 0;
+}
+
+static gboolean
+are_finite (const float *numbers, gsize n)
+{
+  gboolean are = TRUE;
+
+  for (gsize i = 0; i < n; i++)
+    are &= fabsf (numbers[i]) <= FLT_MAX;
+  return are;
+}
+
+static gboolean
+is_broken (const ZieStages *self)
+{
+  return g_atomic_int_get (&self->broken) != 0;
+}
+
+/* Names the place whose norm saw it first, or WHAT where none did. */
+static gboolean
+broken (const ZieStages *self, const char *what, GError **error)
+{
+  g_autofree char *place = is_broken (self) ? zie_op_place_to_text (g_atomic_int_get (&self->broken)) : NULL;
+
+  g_set_error (error, ZIE_ERROR, ZIE_ERROR_BROKEN_PICTURE,
+               "the picture broke in %s: numbers came out that are not finite; the model's files may be damaged", place ? place : what);
+  return FALSE;
+}
+
+/* FALSE: a norm saw numbers that are not finite, or some of the N that came back as the result are none. */
+static gboolean
+check_numbers (const ZieStages *self, const char *what, const float *numbers, gsize n, GError **error)
+{
+  return is_counting (self) || (!is_broken (self) && are_finite (numbers, n)) || broken (self, what, error);
+}
+
 void
 zie_stages_init (ZieStages *self, ZieModel *model, const ZieRequest *request, ZieOpCtx *ctx, const ZieFeed *feed,
                  const ZieStageSink *sink)
@@ -54,6 +97,7 @@ zie_stages_init (ZieStages *self, ZieModel *model, const ZieRequest *request, Zi
 
   *self = (ZieStages) { .model = model, .request = request, .ctx = ctx, .feed = feed, .h = request->height / ZIE_VAE_SCALE,
                         .w = request->width / ZIE_VAE_SCALE };
+  ctx->broken = &self->broken;
   if (sink != NULL)
     self->sink = *sink;
   self->n_prompts = request->guidance > 0 ? 2 : 1;
@@ -96,6 +140,7 @@ zie_stages_clear (ZieStages *self)
   for (int p = 0; p < ZIE_N_PROMPTS; p++)
     g_clear_pointer (&self->ids[p], g_free);
   self->ctx->loras = NULL;
+  self->ctx->broken = NULL;
   g_clear_pointer (&self->loras, zie_lora_set_free);
 }
 
@@ -104,6 +149,7 @@ zie_stages_text (ZieStages *self, GError **error)
 {
   int dim = self->model->text_encoder.config.dim;
 
+  begin_stage (self);
   for (int p = 0; p < self->n_prompts; p++)
     {
       ZieMark mark = zie_arena_mark (self->ctx->arena);
@@ -118,6 +164,8 @@ zie_stages_text (ZieStages *self, GError **error)
       zie_arena_rewind (self->ctx->arena, mark);
       if (zie_op_cancelled (self->ctx))          /* then nothing may have come, and it is not for the cache */
         return cancelled (error);
+      if (!check_numbers (self, "the text encoder's last layer", self->embeds[p], (gsize)self->n_ids[p] * (gsize)dim, error))
+        return FALSE;
       progress (self, ZIE_STAGE_TEXT, (double)(p + 1) / self->n_prompts);
     }
 
@@ -150,6 +198,10 @@ encode_init_image (ZieStages *self, GError **error)
   if (!zie_vae_encode (&self->model->vae, ctx, &picture, self->h, self->w, &mean, &logvar))
     return cancelled (error);
   ctx->ops->download (ctx, self->clean, &mean);
+  if (zie_op_cancelled (ctx))
+    return cancelled (error);
+  if (!check_numbers (self, "the VAE encoder", self->clean, latent_size (self), error))
+    return FALSE;
   if (!is_counting (self))
     for (gsize i = 0; i < latent_size (self); i++)
       self->clean[i] = (self->clean[i] - config->shift_factor) * config->scaling_factor;
@@ -161,6 +213,23 @@ encode_init_image (ZieStages *self, GError **error)
   return TRUE;
 }
 
+/* Waits for what the stage launched, so that what broke in it is known before the next one builds on it. */
+static gboolean
+check_refined (ZieStages *self, GError **error)
+{
+  ZieMark host_mark = zie_arena_mark (self->ctx->host);
+  gsize n = (gsize)self->modulation.final.cols;
+  ZieTensor row = zie_tensor_rows (&self->modulation.final, 0, 1);
+  float *host = host_floats (self, n);
+  gboolean are_good;
+
+  self->ctx->ops->download (self->ctx, host, &row);
+  are_good = zie_op_cancelled (self->ctx) ? cancelled (error)
+                                          : check_numbers (self, "the transformer's modulation", host, n, error);
+  zie_arena_rewind (self->ctx->host, host_mark);
+  return are_good;
+}
+
 gboolean
 zie_stages_refine (ZieStages *self, GError **error)
 {
@@ -168,6 +237,7 @@ zie_stages_refine (ZieStages *self, GError **error)
   ZieOpCtx *ctx = self->ctx;
   int dim = self->model->text_encoder.config.dim;
 
+  begin_stage (self);
   if (!is_counting (self))
     {
       double shift = request->shift > 0 ? request->shift : self->model->info.shift;
@@ -193,6 +263,8 @@ zie_stages_refine (ZieStages *self, GError **error)
   zie_dit_prepare_modulation (&self->model->transformer, ctx, self->tin, request->n_steps, &self->modulation);
   if (zie_op_cancelled (ctx))
     return cancelled (error);
+  if (!check_refined (self, error))
+    return FALSE;
   progress (self, ZIE_STAGE_REFINE, 1.0);
   return TRUE;
 }
@@ -204,7 +276,7 @@ typedef struct
   ZieTensor latent, out;         /* [channels, h * w] f32 on the device */
   guint64 seed;
   guint64 n_drawn, cuda_offset;  /* where the generator stands */
-  int broken_step;               /* -1, or the first step whose latent is not finite */
+  GError *error;                 /* of a network that gave numbers that are not finite */
 } Sampling;
 
 static void
@@ -245,6 +317,11 @@ run_network (gpointer data, int step, float tin, gboolean negative, const float 
   ctx->ops->download (ctx, out, &s->out);
   if (zie_op_cancelled (ctx))                    /* then nothing may have come */
     return FALSE;
+  if (!check_numbers (self, "the transformer's final layer", out, latent_size (self), &s->error))
+    {
+      g_prefix_error (&s->error, "step %d of %d: ", step + 1, self->request->n_steps);
+      return FALSE;
+    }
   dump_latent (self, "out", step, FALSE, out);
   return TRUE;
 }
@@ -256,12 +333,8 @@ on_step (gpointer data, int step, const float *x, const float *x0)
   ZieStages *self = s->stages;
 
   dump_latent (self, "latent", step, TRUE, x);
-  for (gsize i = 0; i < latent_size (self); i++)
-    if (!isfinite (x[i]))
-      {
-        s->broken_step = step;
-        return FALSE;
-      }
+  if (!check_numbers (self, "the sampler", x, latent_size (self), &s->error))
+    return FALSE;
   if (self->sink.step != NULL)
     self->sink.step (self->sink.data, step, x0);
   return !zie_op_cancelled (self->ctx);
@@ -310,7 +383,7 @@ zie_stages_sample (ZieStages *self, guint64 seed, GError **error)
   gsize n = latent_size (self);
   float *noise = host_floats (self, n);
   Sampling s = { .stages = self, .latent = zie_tensor_new (ctx->arena, ZIE_DTYPE_F32, channels, area),
-                 .out = zie_tensor_new (ctx->arena, ZIE_DTYPE_F32, channels, area), .seed = seed, .broken_step = -1 };
+                 .out = zie_tensor_new (ctx->arena, ZIE_DTYPE_F32, channels, area), .seed = seed };
   const ZieStepper *stepper = zie_stepper_get (request->sampler);
   ZieSamplerRun run = {
     .n_steps = request->n_steps, .sigmas = self->sigmas, .tin = self->tin, .first_step = self->first_step, .n = n,
@@ -324,6 +397,7 @@ zie_stages_sample (ZieStages *self, guint64 seed, GError **error)
   };
   gboolean done;
 
+  begin_stage (self);
   if (is_counting (self))                        /* one forward stands for all: the planner multiplies */
     {
       for (int p = 0; p < self->n_prompts; p++)
@@ -338,11 +412,9 @@ zie_stages_sample (ZieStages *self, guint64 seed, GError **error)
 
   zie_arena_rewind (ctx->arena, mark);
   zie_arena_rewind (ctx->host, host_mark);
-  if (s.broken_step >= 0)
+  if (s.error != NULL)
     {
-      g_set_error (error, ZIE_ERROR, ZIE_ERROR_BROKEN_PICTURE,
-                   "the picture broke in step %d of %d: the transformer's output holds values that are not finite numbers; "
-                   "the model's files may be damaged, or try --dtype f32", s.broken_step + 1, request->n_steps);
+      g_propagate_error (error, s.error);
       return FALSE;
     }
   return done || cancelled (error);
@@ -389,7 +461,7 @@ on_band (gpointer data, int index, int n_bands, gint64 y, const ZieTensor *rows)
     keep_planes (d, y, rows);
   if (zie_op_cancelled (self->ctx))              /* then nothing may have come */
     return FALSE;
-  if (d->check.n_not_finite > 0)
+  if (d->check.n_not_finite > 0 || is_broken (self))
     return FALSE;
   if (self->sink.band != NULL)
     self->sink.band (self->sink.data, index, n_bands, (int)y, (int)rows->h, out);
@@ -413,6 +485,7 @@ zie_stages_decode (ZieStages *self, guint8 *pixels, GError **error)
       d.host = g_new (float, 3 * width * (gsize)ctx->ops->band_rows);
       d.planes = g_new (float, 3 * width * height);
     }
+  begin_stage (self);
   ctx->ops->upload (ctx, &latent, self->x);
   done = zie_vae_decode (&self->model->vae, ctx, &latent, self->h, self->w, &sink);
   if (dump && done)
@@ -424,13 +497,8 @@ zie_stages_decode (ZieStages *self, guint8 *pixels, GError **error)
 
   if (is_counting (self))
     return TRUE;
-  if (d.check.n_not_finite > 0)
-    {
-      g_set_error (error, ZIE_ERROR, ZIE_ERROR_BROKEN_PICTURE,
-                   "the picture broke in the VAE decoder: its output holds values that are not finite numbers; the model's files may "
-                   "be damaged, or try --dtype f32");
-      return FALSE;
-    }
+  if (d.check.n_not_finite > 0 || is_broken (self))
+    return broken (self, "the VAE decoder's last convolution", error);
   if (done && zie_rgb8_check_is_flat (&d.check))
     {
       g_set_error (error, ZIE_ERROR, ZIE_ERROR_BROKEN_PICTURE,

@@ -46,6 +46,7 @@ typedef struct
   guint n_ids[ZIE_N_PROMPTS];
   int h, w;                      /* of the latent */
   int first_step;
+  gint broken;                   /* atomic: of ZieOpCtx, since the stage began */
 
   /* In the host arena. */
   float *embeds[ZIE_N_PROMPTS];  /* [n_ids, cap_dim]; filled by the text stage or beforehand (have_embeds) */
@@ -63,7 +64,7 @@ void zie_stages_init (ZieStages *self, ZieModel *model, const ZieRequest *reques
                       const ZieStageSink *sink);
 void zie_stages_clear (ZieStages *self);
 
-/* Each returns FALSE with CANCELLED or what went wrong. */
+/* Each returns FALSE with CANCELLED or what went wrong; BROKEN_PICTURE, with the place's name: numbers that are not finite. */
 gboolean zie_stages_text (ZieStages *self, GError **error);         /* ids to embeds */
 gboolean zie_stages_refine (ZieStages *self, GError **error);       /* embeds to prompts, schedule to modulation, init image to latent */
 gboolean zie_stages_sample (ZieStages *self, guint64 seed, GError **error);                  /* noise to latent x */

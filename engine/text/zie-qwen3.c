@@ -32,7 +32,7 @@ rope_tables (const ZieQwen3Config *config, ZieOpCtx *ctx, gint64 n, ZieTensor *c
   zie_arena_rewind (ctx->host, mark);
 }
 
-/* x += Wo attention (norm (x)), causal, grouped key heads. */
+/* x += Wo attention (norm (x)), causal, grouped key heads.  The first norm reads what the layer before left. */
 static void
 attention (const ZieQwen3 *self, const ZieQwen3Layer *layer, ZieOpCtx *ctx, ZieTensor *x, const ZieTensor *cos, const ZieTensor *sin)
 {
@@ -47,6 +47,7 @@ attention (const ZieQwen3 *self, const ZieQwen3Layer *layer, ZieOpCtx *ctx, ZieT
   ZieTensor o = zie_tensor_new (ctx->arena, ctx->act, x->rows, q_width);
 
   ops->rms_norm (ctx, &h, x, &layer->norm, NULL, config->norm_eps);
+  zie_op_enter (ctx, ZIE_PLACE_TEXT_LAYER, (int)(layer - self->layers));
   ops->linear_stacked (ctx, &qkv, &h, (const ZieWeight *[]) { &layer->q, &layer->k, &layer->v }, 3);
   ops->qk_norm_rope_pair (ctx, &q, &k, &layer->norm_q, &layer->norm_k, cos, sin, config->n_heads, config->n_kv_heads, ZIE_ROPE_HALF,
                           config->norm_eps);
@@ -78,6 +79,7 @@ zie_qwen3_forward (const ZieQwen3 *self, ZieOpCtx *ctx, const gint32 *ids, guint
   ZieMark mark = zie_arena_mark (ctx->arena);
   ZieTensor cos, sin;
 
+  zie_op_enter (ctx, ZIE_PLACE_TEXT_EMBEDS, 0);
   rope_tables (&self->config, ctx, n_ids, &cos, &sin);
   ctx->ops->gather (ctx, embeds, &self->embed, ids);
 

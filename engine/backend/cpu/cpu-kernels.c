@@ -593,33 +593,37 @@ inverse_rms (const float *x, float eps, gint64 n)
   return 1.0f / sqrtf (vf_sum (vf_add (sum, more)) / (float)n + eps);
 }
 
-static void
+static float
 rms_norm (float *y, const float *x, const float *w, const float *scale, float eps, gint64 n)
 {
-  vf r = vf_set1 (inverse_rms (x, eps, n));
+  float factor = inverse_rms (x, eps, n);
+  vf r = vf_set1 (factor);
 
   if (scale != NULL)
     EACH_VECTOR (n, STORE (y, vf_mul (vf_mul (vf_mul (LOAD (x), r), LOAD (w)), LOAD (scale))))
   else
     EACH_VECTOR (n, STORE (y, vf_mul (vf_mul (LOAD (x), r), LOAD (w))))
+  return factor;
 }
 
-static void
+static float
 gated_norm_add (float *x, const float *y, const float *w, const float *gate, float eps, gint64 n)
 {
-  vf r = vf_set1 (inverse_rms (y, eps, n));
+  float factor = inverse_rms (y, eps, n);
+  vf r = vf_set1 (factor);
 
   if (gate != NULL)
     EACH_VECTOR (n, STORE (x, vf_fma (vf_mul (vf_mul (LOAD (y), r), LOAD (w)), LOAD (gate), LOAD (x))))
   else
     EACH_VECTOR (n, STORE (x, vf_fma (vf_mul (LOAD (y), r), LOAD (w), LOAD (x))))
+  return factor;
 }
 
-static void
+static float
 layer_norm (float *y, const float *x, const float *scale, float eps, gint64 n)
 {
   vf sum = vf_zero (), squares = vf_zero (), mean, r;
-  float m;
+  float m, factor;
 
   EACH_VECTOR (n, sum = vf_add (sum, LOAD (x));)
   m = vf_sum (sum) / (float)n;
@@ -628,11 +632,13 @@ layer_norm (float *y, const float *x, const float *scale, float eps, gint64 n)
   m = vf_sum (squares);
   for (gint64 k = n - n % W; k < n; k++)
     m += (x[k] - vf_sum (sum) / (float)n) * (x[k] - vf_sum (sum) / (float)n);
-  r = vf_set1 (1.0f / sqrtf (m / (float)n + eps));
+  factor = 1.0f / sqrtf (m / (float)n + eps);
+  r = vf_set1 (factor);
   EACH_VECTOR (n, STORE (y, vf_mul (vf_mul (vf_sub (LOAD (x), mean), r), LOAD (scale))))
+  return factor;
 }
 
-static void
+static float
 rope_interleaved (float *x, const float *w, const float *cos, const float *sin, float eps, gint64 n)
 {
   float r = inverse_rms (x, eps, n);
@@ -651,13 +657,15 @@ rope_interleaved (float *x, const float *w, const float *cos, const float *sin, 
       x[k] = a * cos[k / 2] - b * sin[k / 2];
       x[k + 1] = b * cos[k / 2] + a * sin[k / 2];
     }
+  return r;
 }
 
-static void
+static float
 rope_half (float *x, const float *w, const float *cos, const float *sin, float eps, gint64 n)
 {
   gint64 h = n / 2;
-  vf r = vf_set1 (inverse_rms (x, eps, n));
+  float factor = inverse_rms (x, eps, n);
+  vf r = vf_set1 (factor);
 
   EACH_VECTOR (h, {
     vf a = vf_mul (vf_mul (LOAD (x), r), LOAD (w));
@@ -668,6 +676,7 @@ rope_half (float *x, const float *w, const float *cos, const float *sin, float e
     STORE (x, vf_fnma (b, s, vf_mul (a, c)))
     STORE (x + h, vf_fma (a, s, vf_mul (b, c)))
   })
+  return factor;
 }
 
 static void

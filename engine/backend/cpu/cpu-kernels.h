@@ -92,11 +92,12 @@ typedef struct
   /* y[o] = bias[o] + sum of taps as in a tile with M pixels, for at most 4 outputs; b[o][n_taps * n_k] */
   void (*dots) (const ZieCpuTile *tile);
 
-  void (*rms_norm) (float *y, const float *x, const float *w, const float *scale, float eps, gint64 n);
-  void (*gated_norm_add) (float *x, const float *y, const float *w, const float *gate, float eps, gint64 n);
-  void (*layer_norm) (float *y, const float *x, const float *scale, float eps, gint64 n);
-  void (*rope_interleaved) (float *x, const float *w, const float *cos, const float *sin, float eps, gint64 n);
-  void (*rope_half) (float *x, const float *w, const float *cos, const float *sin, float eps, gint64 n);
+  /* Norms return the factor that they found, as zie_op_check_factor() takes it. */
+  float (*rms_norm) (float *y, const float *x, const float *w, const float *scale, float eps, gint64 n);
+  float (*gated_norm_add) (float *x, const float *y, const float *w, const float *gate, float eps, gint64 n);
+  float (*layer_norm) (float *y, const float *x, const float *scale, float eps, gint64 n);
+  float (*rope_interleaved) (float *x, const float *w, const float *cos, const float *sin, float eps, gint64 n);
+  float (*rope_half) (float *x, const float *w, const float *cos, const float *sin, float eps, gint64 n);
   void (*swiglu) (float *y, const float *gate, const float *up, gint64 n);
   void (*add) (float *x, const float *y, gint64 n);
   void (*silu) (float *y, const float *x, gint64 n);

@@ -17,6 +17,7 @@ typedef void (*RowFunc) (const Rows *self, gint64 row);
 
 struct _Rows
 {
+  const ZieOpCtx *ctx;
   const ZieCpuKernels *kernels;
   RowFunc func;
   ZieTensor *y;
@@ -53,6 +54,7 @@ run_rows (ZieOpCtx *ctx, Rows *self, const ZieOpShape *shape, const ZieWeight *w
   ZieMark mark = zie_arena_mark (ctx->arena);
   float *scratch = zie_op_scratch (ctx, shape);
 
+  self->ctx = ctx;
   self->kernels = zie_cpu_get_kernels ();
   self->rows_per_task = CLAMP (TASK_ELEMENTS / MAX (self->y->cols, 1), 1, MAX (self->y->rows, 1));
   if (w != NULL)
@@ -73,7 +75,10 @@ vector (const ZieTensor *t)
 static void
 rms_norm_row (const Rows *self, gint64 row)
 {
-  self->kernels->rms_norm (zie_cpu_row (self->y, row), zie_cpu_row (self->x, row), self->w, self->scale, self->eps, self->y->cols);
+  float factor = self->kernels->rms_norm (zie_cpu_row (self->y, row), zie_cpu_row (self->x, row), self->w, self->scale, self->eps,
+                                          self->y->cols);
+
+  zie_op_check_factor (self->ctx, factor);
 }
 
 static void
@@ -88,8 +93,10 @@ rms_norm (ZieOpCtx *ctx, ZieTensor *y, const ZieTensor *x, const ZieWeight *w, c
 static void
 gated_norm_add_row (const Rows *self, gint64 row)
 {
-  self->kernels->gated_norm_add (zie_cpu_row (self->y, row), zie_cpu_row (self->x, row), self->w, self->scale, self->eps,
-                                 self->y->cols);
+  float factor = self->kernels->gated_norm_add (zie_cpu_row (self->y, row), zie_cpu_row (self->x, row), self->w, self->scale, self->eps,
+                                                self->y->cols);
+
+  zie_op_check_factor (self->ctx, factor);
 }
 
 static void
@@ -104,7 +111,9 @@ gated_norm_add (ZieOpCtx *ctx, ZieTensor *x, const ZieTensor *y, const ZieWeight
 static void
 layer_norm_row (const Rows *self, gint64 row)
 {
-  self->kernels->layer_norm (zie_cpu_row (self->y, row), zie_cpu_row (self->x, row), self->scale, self->eps, self->y->cols);
+  float factor = self->kernels->layer_norm (zie_cpu_row (self->y, row), zie_cpu_row (self->x, row), self->scale, self->eps, self->y->cols);
+
+  zie_op_check_factor (self->ctx, factor);
 }
 
 static void
@@ -124,10 +133,9 @@ qk_norm_rope_row (const Rows *self, gint64 row)
   const float *cos = zie_cpu_row (self->cos, row), *sin = zie_cpu_row (self->sin, row);
 
   for (int head = 0; head < self->heads; head++)
-    if (self->rope == ZIE_ROPE_INTERLEAVED)
-      self->kernels->rope_interleaved (x + head * d, self->w, cos, sin, self->eps, d);
-    else
-      self->kernels->rope_half (x + head * d, self->w, cos, sin, self->eps, d);
+    zie_op_check_factor (self->ctx, (self->rope == ZIE_ROPE_INTERLEAVED ? self->kernels->rope_interleaved
+                                                                        : self->kernels->rope_half) (x + head * d, self->w, cos, sin,
+                                                                                                     self->eps, d));
 }
 
 static void

@@ -211,6 +211,8 @@ cuda_close (ZieBackend *backend)
   if (self->copy != NULL)
     cudaStreamDestroy (self->copy);
   cudaFree (self->workspace);
+  cudaFree (self->broken);
+  cudaFreeHost (self->broken_seen);
   cudaFreeHost (self->bounce);
   g_clear_pointer (&self->cublaslt, zie_cublaslt_free);
   g_mutex_clear (&self->lock);
@@ -229,8 +231,12 @@ create (CudaBackend *self)
       || (code = cudaStreamCreateWithFlags (&self->copy, cudaStreamNonBlocking)) != cudaSuccess
       || (code = cudaEventCreateWithFlags (&self->bounced, flags)) != cudaSuccess
       || (code = cudaHostAlloc ((void **)&self->bounce, CUDA_BOUNCE_SIZE, cudaHostAllocDefault)) != cudaSuccess
+      || (code = cudaHostAlloc ((void **)&self->broken_seen, sizeof (int), cudaHostAllocDefault)) != cudaSuccess
+      || (code = cudaMalloc ((void **)&self->broken, sizeof (int))) != cudaSuccess
+      || (code = cudaMemsetAsync (self->broken, 0, sizeof (int), self->compute)) != cudaSuccess
       || (code = cudaMalloc ((void **)&self->workspace, self->workspace_size)) != cudaSuccess)
     return code;
+  *self->broken_seen = 0;
   for (guint i = 0; i < PACE_MARKS; i++)
     if ((code = cudaEventCreateWithFlags (&self->marks[i], flags)) != cudaSuccess)
       return code;
@@ -340,6 +346,7 @@ cuda_place (ZieBackend *backend, const ZieWeightPlaces *places, GError **error)
   g_clear_pointer (&self->failure, g_free);
   self->failure_code = cudaSuccess;
   g_atomic_int_set (&self->failed, 0);
+  cuda_ok (self, cudaMemsetAsync (self->broken, 0, sizeof (int), self->compute), "a counter");
   return cuda_weights_place (self->weights, places, error);
 }
 

@@ -95,9 +95,16 @@ size_t zie_cuda_conv_packed_size (int in, int out, int ksize, int upsample);
 int zie_cuda_conv_pack (CudaStream stream, void *packed, const void *weight, int weight_is_f32, int in, int out, int ksize, int upsample);
 
 /* --- elementwise.cu --- bf16 rows unless f32 is said; vectors (weights of norms, scale, gate) are f32 [cols] or NULL. */
+/* Where norms note a row that is not finite, or whose squares are too large to be added: *FIRST, on the device, becomes PLACE
+ * where that is more.  FIRST NULL: nowhere. */
+typedef struct
+{
+  int *first;
+  int place;
+} CudaBroken;
 /* y = x * rsqrt (mean (x^2) + eps) * w * scale.  y may be x. */
 int zie_cuda_rms_norm (CudaStream stream, cuda_bf16 *y, int64_t ldy, const cuda_bf16 *x, int64_t ldx, const float *w,
-                       const float *scale, int64_t rows, int64_t cols, float eps);
+                       const float *scale, int64_t rows, int64_t cols, float eps, CudaBroken broken);
 /* x += gate * rms (y) * w; then, where h is given, h = rms (x) * w_next * scale_next, of the updated x before it is
  * rounded.  h may be y when ldh == ldy.  One read and one write of each row. */
 typedef struct
@@ -107,10 +114,11 @@ typedef struct
   int64_t ldx, ldh, ldy, rows, cols;
   const float *w, *gate, *w_next, *scale_next;
   float eps;
+  CudaBroken broken;
 } CudaResidNorm;
 int zie_cuda_resid_norm (CudaStream stream, const CudaResidNorm *a);
 int zie_cuda_layer_norm (CudaStream stream, cuda_bf16 *y, int64_t ldy, const cuda_bf16 *x, int64_t ldx, const float *scale,
-                         int64_t rows, int64_t cols, float eps);
+                         int64_t rows, int64_t cols, float eps, CudaBroken broken);
 /* In place on q [rows, heads * d] and k [rows, kv_heads * d] (k NULL: q alone): each head's RMSNorm with its weight [d],
  * then the rotation by cos, sin [rows, d / 2] f32; half = 0: pairs (2i, 2i + 1), 1: pairs (i, i + d / 2). */
 typedef struct
@@ -120,6 +128,7 @@ typedef struct
   int heads, kv_heads, d, half;
   const float *wq, *wk, *cos, *sin;
   float eps;
+  CudaBroken broken;
 } CudaQkNormRope;
 int zie_cuda_qk_norm_rope (CudaStream stream, const CudaQkNormRope *a);
 int zie_cuda_swiglu (CudaStream stream, cuda_bf16 *y, int64_t ldy, const cuda_bf16 *gate, int64_t ldg, const cuda_bf16 *up,

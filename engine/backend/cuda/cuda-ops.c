@@ -81,6 +81,31 @@ matrix (ZieOpCtx *ctx, const ZieWeight *w)
   return cuda_weights_find (self->weights, w);
 }
 
+static CudaBroken
+broken_of (const ZieOpCtx *ctx)
+{
+  return (CudaBroken) { ((const CudaBackend *)ctx->backend)->broken, ctx->place };
+}
+
+/* Asks for what norms noted until now; it is here when the stream has come so far. */
+static int
+ask_broken (const CudaBackend *self)
+{
+  return cudaMemcpyAsync (self->broken_seen, self->broken, sizeof (int), cudaMemcpyDeviceToHost, self->compute);
+}
+
+/* Behind the wait for that. */
+static void
+tell_broken (ZieOpCtx *ctx)
+{
+  CudaBackend *self = ctx->backend;
+
+  if (G_LIKELY (*self->broken_seen == 0) || zie_op_cancelled (ctx))
+    return;
+  zie_op_break_at (ctx, *self->broken_seen);
+  cuda_ok (self, cudaMemsetAsync (self->broken, 0, sizeof (int), self->compute), "a counter");
+}
+
 static const float *
 row_or_null (const ZieTensor *t)
 {
@@ -163,8 +188,10 @@ cuda_download (ZieOpCtx *ctx, void *host, const ZieTensor *src)
       if (begin (ctx, "download", zie_op_shape_elementwise (src->rows, src->cols, 1)))
         {
           end (ctx, copy_rows (self, host, row, src->data, pitch, row, src->rows, cudaMemcpyDeviceToHost));
+          end (ctx, ask_broken (self));
           end (ctx, cudaEventRecord (self->bounced, self->compute));
           end (ctx, cudaEventSynchronize (self->bounced));
+          tell_broken (ctx);
         }
       return;
     }
@@ -175,6 +202,7 @@ cuda_download (ZieOpCtx *ctx, void *host, const ZieTensor *src)
       gint64 n = MIN (step, src->rows - r), count = n * src->cols;
 
       end (ctx, copy_rows (self, self->bounce, row, src->data + (gsize)r * pitch, pitch, row, n, cudaMemcpyDeviceToHost));
+      end (ctx, ask_broken (self));
       end (ctx, cudaEventRecord (self->bounced, self->compute));
       end (ctx, cudaEventSynchronize (self->bounced));
       if (is_f32 (src))
@@ -184,6 +212,7 @@ cuda_download (ZieOpCtx *ctx, void *host, const ZieTensor *src)
           to[i] = zie_bf16_to_f32 (((const guint16 *)(gconstpointer)self->bounce)[i]);
       to += count;
     }
+  tell_broken (ctx);
 }
 
 /* Bytes and what was seen in them lie in scratch, the latter first, and come over together. */
@@ -225,6 +254,7 @@ cuda_download_rgb8 (ZieOpCtx *ctx, guint8 *rgb, ZieRgb8Check *check, const ZieTe
       end (ctx, zie_cuda_rows_to_rgb8 (stream_of (ctx), scratch + FOUND_SIZE, (CudaRgb8Found *)(gpointer)scratch,
                                        zie_tensor_f32 (rows) + 3 * r, n));
       end (ctx, cudaMemcpyAsync (self->bounce, scratch, FOUND_SIZE + 3 * (gsize)n, cudaMemcpyDeviceToHost, self->compute));
+      end (ctx, ask_broken (self));
       end (ctx, cudaEventRecord (self->bounced, self->compute));
       end (ctx, cudaEventSynchronize (self->bounced));
       if (zie_op_cancelled (ctx))                /* then nothing may have come */
@@ -232,6 +262,7 @@ cuda_download_rgb8 (ZieOpCtx *ctx, guint8 *rgb, ZieRgb8Check *check, const ZieTe
       memcpy (rgb + 3 * r, self->bounce + FOUND_SIZE, 3 * (gsize)n);
       keep_found (check, (const CudaRgb8Found *)(gconstpointer)self->bounce, n);
     }
+  tell_broken (ctx);
   zie_arena_rewind (ctx->arena, mark);
 }
 
@@ -338,7 +369,7 @@ cuda_rms_norm (ZieOpCtx *ctx, ZieTensor *y, const ZieTensor *x, const ZieWeight 
 {
   if (begin (ctx, "rms_norm", zie_op_shape_rms_norm (y, x, w, scale)))
     end (ctx, zie_cuda_rms_norm (stream_of (ctx), bf16 (y), y->stride, bf16 (x), x->stride, vector (ctx, w), row_or_null (scale),
-                                 x->rows, x->cols, eps));
+                                 x->rows, x->cols, eps, broken_of (ctx)));
 }
 
 static void
@@ -347,7 +378,8 @@ resid_norm (ZieOpCtx *ctx, ZieTensor *x, const ZieTensor *y, const ZieWeight *w,
 {
   CudaResidNorm a = { .x = bf16 (x), .h = h ? bf16 (h) : NULL, .y = bf16 (y), .ldx = x->stride, .ldh = h ? h->stride : 0,
                       .ldy = y->stride, .rows = x->rows, .cols = x->cols, .w = vector (ctx, w), .gate = row_or_null (gate),
-                      .w_next = vector (ctx, w_next), .scale_next = row_or_null (scale), .eps = eps };
+                      .w_next = vector (ctx, w_next), .scale_next = row_or_null (scale), .eps = eps,
+                      .broken = broken_of (ctx) };
 
   if (begin (ctx, h ? "gated_norm_add_norm" : "gated_norm_add", zie_op_shape_elementwise (x->rows, x->cols, h ? 4 : 3)))
     end (ctx, zie_cuda_resid_norm (stream_of (ctx), &a));
@@ -374,7 +406,7 @@ cuda_layer_norm (ZieOpCtx *ctx, ZieTensor *y, const ZieTensor *x, const ZieTenso
 {
   if (begin (ctx, "layer_norm", zie_op_shape_layer_norm (y, x, scale)))
     end (ctx, zie_cuda_layer_norm (stream_of (ctx), bf16 (y), y->stride, bf16 (x), x->stride, row_or_null (scale), x->rows, x->cols,
-                                   eps));
+                                   eps, broken_of (ctx)));
 }
 
 static void
@@ -384,7 +416,8 @@ cuda_qk_norm_rope_pair (ZieOpCtx *ctx, ZieTensor *q, ZieTensor *k, const ZieWeig
   ZieOpShape shape = zie_op_shape_elementwise (q->rows, q->cols + k->cols, 2);
   CudaQkNormRope a = { .q = bf16 (q), .k = bf16 (k), .ldq = q->stride, .ldk = k->stride, .rows = q->rows, .heads = heads,
                        .kv_heads = kv_heads, .d = (int)(q->cols / heads), .half = rope == ZIE_ROPE_HALF, .wq = vector (ctx, wq),
-                       .wk = vector (ctx, wk), .cos = zie_tensor_f32 (cos), .sin = zie_tensor_f32 (sin), .eps = eps };
+                       .wk = vector (ctx, wk), .cos = zie_tensor_f32 (cos), .sin = zie_tensor_f32 (sin), .eps = eps,
+                       .broken = broken_of (ctx) };
 
   zie_op_shape_qk_norm_rope (q, wq, cos, sin, heads);
   zie_op_shape_qk_norm_rope (k, wk, cos, sin, kv_heads);
@@ -398,7 +431,7 @@ cuda_qk_norm_rope (ZieOpCtx *ctx, ZieTensor *x, const ZieWeight *w, const ZieTen
 {
   CudaQkNormRope a = { .q = bf16 (x), .ldq = x->stride, .rows = x->rows, .heads = heads, .d = (int)(x->cols / heads),
                        .half = rope == ZIE_ROPE_HALF, .wq = vector (ctx, w), .cos = zie_tensor_f32 (cos), .sin = zie_tensor_f32 (sin),
-                       .eps = eps };
+                       .eps = eps, .broken = broken_of (ctx) };
 
   if (begin (ctx, "qk_norm_rope", zie_op_shape_qk_norm_rope (x, w, cos, sin, heads)))
     end (ctx, zie_cuda_qk_norm_rope (stream_of (ctx), &a));

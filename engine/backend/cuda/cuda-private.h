@@ -52,6 +52,9 @@ typedef struct
   guint8 *bounce;                /* pinned, CUDA_BOUNCE_SIZE */
   cudaEvent_t bounced;
 
+  int *broken;                   /* of ZieOpCtx, device; and the pinned number that downloads bring it to */
+  int *broken_seen;
+
   const char *op;                /* that is being launched: for messages */
   CudaProfile *profile;          /* NULL: nothing is timed */
   CudaWeights *weights;

@@ -179,6 +179,14 @@ block_max (float v, float *memory)
   return warp_max (lane < (int)blockDim.x / 32 ? memory[lane] : -INFINITY);
 }
 
+/* FACTOR: 1 / root of a mean of squares.  Of a row that is not finite, or whose squares are too large to be added, it is NaN or 0. */
+DEVICE void
+check_factor (CudaBroken broken, float factor)
+{
+  if (!(factor > 0) && broken.first)
+    atomicMax (broken.first, broken.place);
+}
+
 /* --- maps --- */
 
 constexpr int MAP_THREADS = 256, MAP_UNROLL = 4;

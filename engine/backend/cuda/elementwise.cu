@@ -6,16 +6,16 @@
 
 int
 zie_cuda_rms_norm (CudaStream stream, cuda_bf16 *y, int64_t ldy, const cuda_bf16 *x, int64_t ldx, const float *w,
-                   const float *scale, int64_t rows, int64_t cols, float eps)
+                   const float *scale, int64_t rows, int64_t cols, float eps, CudaBroken broken)
 {
-  return launch_norm<false> (stream, NormArgs { y, x, ldy, ldx, rows, cols, w, scale, eps });
+  return launch_norm<false> (stream, NormArgs { y, x, ldy, ldx, rows, cols, w, scale, eps, broken });
 }
 
 int
 zie_cuda_layer_norm (CudaStream stream, cuda_bf16 *y, int64_t ldy, const cuda_bf16 *x, int64_t ldx, const float *scale,
-                     int64_t rows, int64_t cols, float eps)
+                     int64_t rows, int64_t cols, float eps, CudaBroken broken)
 {
-  return launch_norm<true> (stream, NormArgs { y, x, ldy, ldx, rows, cols, NULL, scale, eps });
+  return launch_norm<true> (stream, NormArgs { y, x, ldy, ldx, rows, cols, NULL, scale, eps, broken });
 }
 
 int

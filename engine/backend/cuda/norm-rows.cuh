@@ -97,6 +97,7 @@ resid_norm_kernel (CudaResidNorm a)
           }
 
       factor = rsqrtf (block_sum (sum, sums[0]) * per_col + a.eps);
+      check_factor (a.broken, factor);
       sum = 0;
 #pragma unroll
       for (int v = 0; v < V; v++)
@@ -135,6 +136,7 @@ resid_norm_kernel (CudaResidNorm a)
         }
 
       factor = rsqrtf (block_sum (sum, sums[1]) * per_col + a.eps);
+      check_factor (a.broken, factor);
 #pragma unroll
       for (int v = 0; v < V; v++)
         {
@@ -175,6 +177,7 @@ resid_norm_any_kernel (CudaResidNorm a)
   for (int64_t i = threadIdx.x; i < a.cols; i += blockDim.x)
     sum += bf16_to_float (y[i]) * bf16_to_float (y[i]);
   factor = rsqrtf (block_sum (sum, sums[0]) * per_col + a.eps);
+  check_factor (a.broken, factor);
 
   if (a.h)
     {
@@ -188,6 +191,7 @@ resid_norm_any_kernel (CudaResidNorm a)
           sum += v * v;
         }
       next = rsqrtf (block_sum (sum, sums[1]) * per_col + a.eps);
+      check_factor (a.broken, next);
     }
   for (int64_t i = threadIdx.x; i < a.cols; i += blockDim.x)
     {
@@ -213,6 +217,7 @@ typedef struct
   int64_t ldy, ldx, rows, cols;
   const float *w, *scale;
   float eps;
+  CudaBroken broken;
 } NormArgs;
 
 template <int V, bool HOLDS, bool IS_LAYER>
@@ -276,6 +281,7 @@ norm_kernel (NormArgs a)
         for (int i = 0; i < 8; i++)
           sum += x[v][i] * x[v][i];
       factor = rsqrtf (block_sum (sum, sums[turn][0]) * per_col + a.eps);
+      check_factor (a.broken, factor);
 
 #pragma unroll
       for (int v = 0; v < V; v++)
@@ -326,6 +332,7 @@ norm_any_kernel (NormArgs a)
       sum += v * v;
     }
   factor = rsqrtf (block_sum (sum, sums[0]) * per_col + a.eps);
+  check_factor (a.broken, factor);
   for (int64_t i = threadIdx.x; i < a.cols; i += blockDim.x)
     {
       float s;

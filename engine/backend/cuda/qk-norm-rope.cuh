@@ -61,6 +61,7 @@ qk_norm_rope_kernel (CudaQkNormRope a)
       for (int mask = lanes / 2; mask; mask /= 2)
         sum += warp_shuffle_xor (sum, mask);
       factor = rsqrtf (sum / (float)a.d + a.eps);
+      check_factor (a.broken, factor);
       load_factors<8> (w, is_q ? a.wq : a.wk, NULL, column);
 #pragma unroll
       for (int i = 0; i < 8; i++)
@@ -116,6 +117,7 @@ qk_norm_rope_any_kernel (CudaQkNormRope a)
       sum += lo * lo + hi * hi;
     }
   factor = rsqrtf (warp_sum (sum) / (float)a.d + a.eps);
+  check_factor (a.broken, factor);
   for (int i = lane; i < half; i += 32)
     {
       int at = a.half ? i : 2 * i;

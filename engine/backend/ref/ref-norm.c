@@ -25,6 +25,7 @@ ref_rms_norm (ZieOpCtx *ctx, ZieTensor *y, const ZieTensor *x, const ZieWeight *
       float *out = ref_row (y, r);
       double factor = rms_factor (in, x->cols, eps);
 
+      zie_op_check_factor (ctx, (float)factor);
       for (gint64 i = 0; i < x->cols; i++)
         out[i] = (float)(in[i] * factor * ref_weight_at (w, i) * (scale ? zie_tensor_f32 (scale)[i] : 1));
     }
@@ -40,6 +41,7 @@ ref_gated_norm_add (ZieOpCtx *ctx, ZieTensor *x, const ZieTensor *y, const ZieWe
       float *out = ref_row (x, r);
       double factor = rms_factor (in, x->cols, eps);
 
+      zie_op_check_factor (ctx, (float)factor);
       for (gint64 i = 0; i < x->cols; i++)
         out[i] = (float)(out[i] + in[i] * factor * ref_weight_at (w, i) * (gate ? zie_tensor_f32 (gate)[i] : 1));
     }
@@ -61,6 +63,7 @@ ref_layer_norm (ZieOpCtx *ctx, ZieTensor *y, const ZieTensor *x, const ZieTensor
       for (gint64 i = 0; i < x->cols; i++)
         var += (in[i] - mean) * (in[i] - mean);
       factor = 1 / sqrt (var / (double)x->cols + eps);
+      zie_op_check_factor (ctx, (float)factor);
 
       for (gint64 i = 0; i < x->cols; i++)
         out[i] = (float)((in[i] - mean) * factor * zie_tensor_f32 (scale)[i]);
@@ -69,11 +72,12 @@ ref_layer_norm (ZieOpCtx *ctx, ZieTensor *y, const ZieTensor *x, const ZieTensor
 
 /* X, one head of D, by W and the angles of its token. */
 static void
-norm_and_turn (float *x, gint64 d, const ZieWeight *w, const float *cos, const float *sin, ZieRope rope, float eps)
+norm_and_turn (const ZieOpCtx *ctx, float *x, gint64 d, const ZieWeight *w, const float *cos, const float *sin, ZieRope rope, float eps)
 {
   double factor = rms_factor (x, d, eps);
   gint64 half = d / 2;
 
+  zie_op_check_factor (ctx, (float)factor);
   for (gint64 i = 0; i < half; i++)
     {
       gint64 at_a = rope == ZIE_ROPE_INTERLEAVED ? 2 * i : i;
@@ -95,5 +99,5 @@ ref_qk_norm_rope (ZieOpCtx *ctx, ZieTensor *x, const ZieWeight *w, const ZieTens
   zie_op_shape_qk_norm_rope (x, w, cos, sin, heads);
   for (gint64 r = 0; r < x->rows && !zie_op_cancelled (ctx); r++)
     for (int head = 0; head < heads; head++)
-      norm_and_turn (ref_row (x, r) + head * d, d, w, ref_row (cos, r), ref_row (sin, r), rope, eps);
+      norm_and_turn (ctx, ref_row (x, r) + head * d, d, w, ref_row (cos, r), ref_row (sin, r), rope, eps);
 }

@@ -13,6 +13,8 @@ typedef enum
   ZIE_EVENT_PREVIEW,     /* conflated: only the newest of a job waits in the queue */
   ZIE_EVENT_TILE,        /* a finished band of the picture; never dropped */
   ZIE_EVENT_IMAGE,       /* a finished picture; never dropped */
+  ZIE_EVENT_PLAN,        /* the device has less memory than it had: the job begins again by a smaller plan; never dropped */
+  ZIE_EVENT_REDO,        /* a stage gave numbers that are not finite: it is computed again in f32 on the CPU; never dropped */
   ZIE_EVENT_FINISHED,    /* exactly one a job, always its last */
 } ZieEventType;
 
@@ -28,8 +30,12 @@ struct _ZieEvent
     struct { int index, total; double seconds, seconds_left; guint64 vram_used, ram_used; } step;
     struct { int step; ZieImage *image; } preview;
     struct { int index, total, x, y; ZieImage *image; } tile;
-    struct { guint64 seed; ZieImage *image; double stage_seconds[ZIE_N_STAGES]; ZieRequest *recipe; } image;
-    struct { GError *error; double seconds; guint64 arena_peak, ram_peak; } finished;   /* error NULL = done */
+    struct { guint64 seed; ZieImage *image; double stage_seconds[ZIE_N_STAGES]; ZieRequest *recipe; double *step_seconds; guint n_steps; } image;
+    struct { ZiePlan *plan; char *reason; } plan;
+    struct { ZieStage stage; char *reason; } redo;
+    /* error NULL = done.  vram_peak: what was held of the device's memory at most, the context counted; vram_used: what its driver
+     * says is in use at the end, by all programs (0: it does not say); both 0 on the CPU. */
+    struct { GError *error; double seconds; guint64 arena_peak, ram_peak, vram_peak, vram_used, bytes_streamed; } finished;
   };
 };
 

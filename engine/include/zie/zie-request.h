@@ -38,6 +38,7 @@ struct _ZieRequest
   ZieLoraChoice *loras;      /* owned; see zie_request_add_lora() */
   guint n_loras;
   char *model_name;          /* owned or NULL: written into recipes, not read by the engine */
+  guint redone;              /* bits 1 << ZieStage, of a recipe: computed again in f32, since they broke; not read by the engine */
 };
 
 /* The defaults of Z-Image-Turbo (1024², 8 steps, guidance 0); zie_model_init_request() gives a model's own. */

@@ -238,9 +238,9 @@ check_norms (int64_t rows, int64_t cols)
     {
       auto run = [&] {
         if (is_layer)
-          MUST (zie_cuda_layer_norm (S, y.p, cols, x.p, cols, scale.p, rows, cols, 1e-6f));
+          MUST (zie_cuda_layer_norm (S, y.p, cols, x.p, cols, scale.p, rows, cols, 1e-6f, {}));
         else
-          MUST (zie_cuda_rms_norm (S, y.p, cols, x.p, cols, w.p, scale.p, rows, cols, 1e-5f));
+          MUST (zie_cuda_rms_norm (S, y.p, cols, x.p, cols, w.p, scale.p, rows, cols, 1e-5f, {}));
       };
 
       snprintf (name, sizeof name, "%s_norm %lld x %lld", is_layer ? "layer" : "rms", (long long)rows, (long long)cols);

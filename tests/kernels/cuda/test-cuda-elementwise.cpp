@@ -92,9 +92,9 @@ test_norm (void)
         Matrix<cuda_bf16> in = x, out (c.rows, c.cols, c.ld, c.offset), *y = IN_PLACE ? &in : &out;
 
         if (IS_LAYER)
-          g_assert_cmpint (zie_cuda_layer_norm (NULL, y->data (), y->ld, in.data (), in.ld, pointer_to (scale), c.rows, c.cols, 1e-5f), ==, 0);
+          g_assert_cmpint (zie_cuda_layer_norm (NULL, y->data (), y->ld, in.data (), in.ld, pointer_to (scale), c.rows, c.cols, 1e-5f, {}), ==, 0);
         else
-          g_assert_cmpint (zie_cuda_rms_norm (NULL, y->data (), y->ld, in.data (), in.ld, pointer_to (w), pointer_to (scale), c.rows, c.cols, 1e-5f), ==, 0);
+          g_assert_cmpint (zie_cuda_rms_norm (NULL, y->data (), y->ld, in.data (), in.ld, pointer_to (w), pointer_to (scale), c.rows, c.cols, 1e-5f, {}), ==, 0);
         compare (*y, expected);
       });
     }
@@ -107,9 +107,9 @@ test_norm_zeros (void)
   Matrix<cuda_bf16> x (1, 64), y (1, 64);
 
   memset (x.data (), 0, 64 * 2);
-  g_assert_cmpint (zie_cuda_rms_norm (NULL, y.data (), 64, x.data (), 64, NULL, NULL, 1, 64, 1e-6f), ==, 0);
+  g_assert_cmpint (zie_cuda_rms_norm (NULL, y.data (), 64, x.data (), 64, NULL, NULL, 1, 64, 1e-6f, {}), ==, 0);
   compare_exactly (y, std::vector<double> (64, 0));
-  g_assert_cmpint (zie_cuda_layer_norm (NULL, y.data (), 64, x.data (), 64, NULL, 1, 64, 1e-6f), ==, 0);
+  g_assert_cmpint (zie_cuda_layer_norm (NULL, y.data (), 64, x.data (), 64, NULL, 1, 64, 1e-6f, {}), ==, 0);
   compare_exactly (y, std::vector<double> (64, 0));
 }
 
@@ -199,6 +199,76 @@ test_turns (void)
     launch_kernel (resid_norm_kernel<1, true>, dim3 (2), THREADS, 0, NULL, only);
     g_assert_true (sum.memory == sum_one.memory && h.memory == h_one.memory && sum.memory == sum_only.memory);
   });
+}
+
+/* What a norm notes of a row with VALUE in it: 0 of a good one.  EACH runs it with a place of 7. */
+template <class F>
+static void
+check_noted (const F &each)
+{
+  static const struct { float value; int noted; } cases[] = { { 2, 0 }, { 3e18f, 0 }, { INFINITY, 7 }, { -INFINITY, 7 }, { NAN, 7 }, { 3e20f, 7 } };
+
+  for (const auto &c : cases)
+    {
+      int first = 0, later = 9;
+
+      each (c.value, CudaBroken { &first, 7 });
+      g_assert_cmpint (first, ==, c.noted);
+      each (c.value, CudaBroken { &later, 7 });
+      g_assert_cmpint (later, ==, 9);            /* what came before stays */
+      each (c.value, CudaBroken { NULL, 7 });
+    }
+}
+
+/* Rows that are not finite, or whose squares are not, are noted by every kernel: in pieces, by elements, several rows a block. */
+static void
+test_noted (void)
+{
+  for (int64_t cols : { 520, 37, 10000, 20000 })
+    {
+      Matrix<cuda_bf16> x (3, cols), y (3, cols), h (3, cols);
+
+      y.fill ();
+      check_noted ([&] (float value, CudaBroken broken) {
+        x.fill ();
+        x.data ()[2 * cols + cols - 1] = float_to_bf16 (value);
+        g_assert_cmpint (zie_cuda_rms_norm (NULL, h.data (), cols, x.data (), cols, NULL, NULL, 3, cols, 1e-5f, broken), ==, 0);
+      });
+      check_noted ([&] (float value, CudaBroken broken) {
+        x.data ()[2 * cols + cols - 1] = float_to_bf16 (value);
+        g_assert_cmpint (zie_cuda_layer_norm (NULL, h.data (), cols, x.data (), cols, NULL, 3, cols, 1e-5f, broken), ==, 0);
+      });
+      for (bool is_y : { false, true })
+        check_noted ([&] (float value, CudaBroken broken) {
+          CudaResidNorm a = { x.data (), h.data (), y.data (), cols, cols, cols, 3, cols, NULL, NULL, NULL, NULL, 1e-5f, broken };
+
+          x.fill ();
+          y.fill ();
+          (is_y ? y : x).data ()[2 * cols + cols - 1] = float_to_bf16 (value);
+          g_assert_cmpint (zie_cuda_resid_norm (NULL, &a), ==, 0);
+        });
+      check_noted ([&] (float value, CudaBroken broken) {
+        NormArgs a = { h.data (), x.data (), cols, cols, 3, cols, NULL, NULL, 1e-5f, broken };
+
+        x.fill ();
+        x.data ()[2 * cols + cols - 1] = float_to_bf16 (value);
+        if (cols == 520)
+          launch_kernel (norm_kernel<1, true, false>, dim3 (2), 96, 0, NULL, a);
+        else
+          launch_kernel (norm_any_kernel<false>, dim3 (3), NORM_ANY_THREADS, 0, NULL, a);
+      });
+    }
+  for (int d : { 128, 20 })
+    check_noted ([&] (float value, CudaBroken broken) {
+      Matrix<cuda_bf16> x (2, 3 * d);
+      Matrix<float> angles (2, d / 2);
+      CudaQkNormRope a = { x.data (), x.data () + 2 * d, 3 * d, 3 * d, 2, 2, 1, d, 0, NULL, NULL, angles.data (), angles.data (), 1e-6f, broken };
+
+      x.fill ();
+      angles.fill ();
+      x.data ()[3 * d + 2 * d + 5] = float_to_bf16 (value);      /* of k */
+      g_assert_cmpint (zie_cuda_qk_norm_rope (NULL, &a), ==, 0);
+    });
 }
 
 /* --- q and k --- */
@@ -456,7 +526,7 @@ test_nothing (void)
   CudaQkNormRope no_heads = {};
 
   g_assert_cmpint (zie_cuda_add (NULL, NULL, 8, NULL, 8, 0, 8), ==, 0);
-  g_assert_cmpint (zie_cuda_rms_norm (NULL, NULL, 8, NULL, 8, NULL, NULL, 0, 8, 1), ==, 0);
+  g_assert_cmpint (zie_cuda_rms_norm (NULL, NULL, 8, NULL, 8, NULL, NULL, 0, 8, 1, {}), ==, 0);
   g_assert_cmpint (zie_cuda_resid_norm (NULL, &empty), ==, 0);
   g_assert_cmpint (zie_cuda_qk_norm_rope (NULL, &no_heads), ==, 0);
   g_assert_cmpint (zie_cuda_expand (NULL, NULL, 0, NULL, CUDA_STORED_F32, 0), ==, 0);
@@ -557,6 +627,7 @@ main (int argc, char **argv)
   g_test_add_func ("/cuda-elementwise/layer-norm", (test_norm<true, false>));
   g_test_add_func ("/cuda-elementwise/layer-norm/in-place", (test_norm<true, true>));
   g_test_add_func ("/cuda-elementwise/norm/zeros", test_norm_zeros);
+  g_test_add_func ("/cuda-elementwise/norm/noted", test_noted);
   g_test_add_func ("/cuda-elementwise/norm/several-rows-a-block", test_turns);
   g_test_add_func ("/cuda-elementwise/resid-norm", test_resid_norm<H_OWN>);
   g_test_add_func ("/cuda-elementwise/resid-norm/over-y", test_resid_norm<H_IS_Y>);

@@ -69,6 +69,7 @@ cudaError_t cudaMalloc (void **memory, size_t size);
 cudaError_t cudaFree (void *memory);
 cudaError_t cudaHostAlloc (void **memory, size_t size, unsigned flags);
 cudaError_t cudaFreeHost (void *memory);
+cudaError_t cudaMemsetAsync (void *memory, int value, size_t size, cudaStream_t stream);
 cudaError_t cudaMemcpyAsync (void *to, const void *from, size_t size, enum cudaMemcpyKind kind, cudaStream_t stream);
 
 cudaError_t cudaStreamCreateWithFlags (cudaStream_t *stream, unsigned flags);

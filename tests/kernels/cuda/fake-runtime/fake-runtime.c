@@ -8,13 +8,14 @@
 
 #include "cuda-cudnn.h"
 
-typedef enum { OP_COPY, OP_WAIT, OP_CALL } OpKind;
+typedef enum { OP_COPY, OP_SET, OP_WAIT, OP_CALL } OpKind;
 
 typedef struct
 {
   OpKind kind;
-  guint8 *to;                    /* of a copy */
+  guint8 *to;                    /* of a copy, of a stretch that is set */
   const guint8 *from;
+  int value;
   gsize size;
   cudaStream_t stream;           /* of a wait */
   guint64 position;
@@ -148,6 +149,11 @@ do_next (cudaStream_t stream)
         g_error ("a copy comes from memory that is not locked, or not any more");
       memcpy (op->to, op->from, op->size);
       n_copied += op->size;
+      break;
+    case OP_SET:
+      if (!is_inside (device, op->to, op->size))
+        g_error ("memory is set outside of the device's");
+      memset (op->to, op->value, op->size);
       break;
     case OP_WAIT:
       run_until (op->stream, op->position);
@@ -472,6 +478,14 @@ cudaMemcpyAsync (void *to, const void *from, size_t size, enum cudaMemcpyKind ki
   ENTER ();
   g_assert (kind == cudaMemcpyHostToDevice);
   add (stream, (Op) { .kind = OP_COPY, .to = to, .from = from, .size = size });
+  return leave (cudaSuccess);
+}
+
+cudaError_t
+cudaMemsetAsync (void *memory, int value, size_t size, cudaStream_t stream)
+{
+  ENTER ();
+  add (stream, (Op) { .kind = OP_SET, .to = memory, .value = value, .size = size });
   return leave (cudaSuccess);
 }
 

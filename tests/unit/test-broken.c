@@ -1,0 +1,307 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#define G_LOG_DOMAIN "test-broken"
+
+/* Never a broken picture: values that are numbers in f32 and none in bf16, planted in each stage, cost a second computation of that
+ * stage; values that are none anywhere are an error with the layer's name. */
+
+#include <math.h>
+#include <string.h>
+
+#include <zie/zie.h>
+
+#include "tiny-model.h"
+#include "zie-pipeline.h"
+
+/* Less than the largest f32, more than what rounds to the largest bf16; and what makes a moderate number of it. */
+#define HUGE_F32 3.402e38f
+#define TINY_F32 1e-37f
+#define SIDE 32
+
+typedef struct
+{
+  ZieThreads *threads;
+  ZieModel *model;
+  ZieRequest request;
+  GPtrArray *planted;                /* memory of weights */
+  ZieBackendKind kind;
+
+  /* What was seen. */
+  guint redo;                        /* bits of stages */
+  char *reason;
+  GBytes *pixels;
+  guint recipe_redone, n_images;
+} Fixture;
+
+static const char *folder;
+
+static void
+on_event (gpointer data, ZieEvent *event)
+{
+  Fixture *f = data;
+
+  if (event->type == ZIE_EVENT_REDO)
+    {
+      f->redo |= 1u << event->redo.stage;
+      g_free (f->reason);
+      f->reason = g_strdup (event->redo.reason);
+    }
+  if (event->type == ZIE_EVENT_IMAGE)
+    {
+      g_clear_pointer (&f->pixels, g_bytes_unref);
+      f->pixels = g_bytes_ref (zie_image_get_pixels (event->image.image));
+      f->recipe_redone = event->image.recipe->redone;
+      f->n_images++;
+      g_assert_cmpuint (event->image.n_steps, ==, (guint)f->request.n_steps);
+      for (guint i = 0; i < event->image.n_steps; i++)
+        g_assert_cmpfloat (event->image.step_seconds[i], >, 0);
+    }
+  zie_event_free (event);
+}
+
+static void
+fixture_init (Fixture *f, ZieCompute compute)
+{
+  g_autoptr(GError) error = NULL;
+
+  *f = (Fixture) { .threads = zie_threads_new (2, FALSE), .planted = g_ptr_array_new_with_free_func (g_free), .kind = ZIE_BACKEND_CPU };
+  f->model = zie_model_open (folder, &error);
+  g_assert_no_error (error);
+  zie_request_init (&f->request);
+  zie_model_init_request (f->model, &f->request);
+  g_free (f->request.prompt);
+  f->request.prompt = g_strdup ("a sentence of more than sixteen ids");
+  f->request.width = f->request.height = SIDE;
+  f->request.n_steps = 2;
+  f->request.compute = compute;
+}
+
+static void
+fixture_clear (Fixture *f)
+{
+  zie_request_clear (&f->request);
+  zie_model_unref (f->model);
+  zie_threads_free (f->threads);
+  g_ptr_array_unref (f->planted);
+  g_clear_pointer (&f->pixels, g_bytes_unref);
+  g_free (f->reason);
+}
+
+static gboolean
+run (Fixture *f, GError **error)
+{
+  g_autoptr(ZieBackend) backend = zie_backend_open (f->kind, 0, f->threads, NULL);
+  ZieArenaStore arena = { 0 }, host_arena = { .is_host = TRUE };
+  const ZieDevice device = { .kind = f->kind, .n_threads = zie_threads_get_n (f->threads) };
+  g_autoptr(ZiePlan) plan = zie_plan_new (f->model, &device, &f->request, NULL, NULL);
+  ZiePipeline pipeline = { .backend = backend, .model = f->model, .plan = plan, .request = &f->request, .emit = on_event,
+                           .emit_data = f, .arena = &arena, .host_arena = &host_arena };
+  gboolean result;
+
+  f->redo = f->recipe_redone = f->n_images = 0;
+  result = zie_pipeline_run (&pipeline, error);
+  zie_arena_store_release (&arena);
+  zie_arena_store_release (&host_arena);
+  return result;
+}
+
+/* W becomes f32, with VALUE in column COL of every row, or in each STEP-th column from there. */
+static void
+plant (Fixture *f, ZieWeight *w, gint64 col, gint64 n_cols, float value)
+{
+  float *numbers = g_new (float, (gsize)(w->rows * w->cols));
+
+  for (gint64 r = 0; r < w->rows; r++)
+    {
+      zie_weight_row_to_f32 (w, r, numbers + r * w->cols);
+      for (gint64 c = col; c < col + n_cols; c++)
+        numbers[r * w->cols + c] = value;
+    }
+  w->data = (const guint8 *)numbers;
+  w->dtype = ZIE_DTYPE_F32;
+  w->scales = NULL;
+  g_ptr_array_add (f->planted, numbers);
+}
+
+/* A channel whose norm makes it tiny and whose product makes it moderate again. */
+static void
+plant_pair (Fixture *f, ZieWeight *norm, ZieWeight *matrix, gint64 taps)
+{
+  plant (f, norm, 5, 1, TINY_F32);
+  plant (f, matrix, 5 * taps, taps, HUGE_F32);
+}
+
+static void
+plant_stage (Fixture *f, ZieStage stage, gboolean is_nan)
+{
+  ZieQwen3Layer *layer = &f->model->text_encoder.layers[1];
+  ZieDitBlock *refiner = &f->model->transformer.context_refiner[0], *block = &f->model->transformer.layers[1];
+  ZieVaeRes *res = &f->model->vae.decoder.levels[0].res[0];
+
+  if (is_nan)
+    plant (f, stage == ZIE_STAGE_TEXT ? &layer->v : stage == ZIE_STAGE_REFINE ? &refiner->w1 : stage == ZIE_STAGE_SAMPLE ? &block->w1
+           : &res->conv1.weight, 5, 1, NAN);
+  else if (stage == ZIE_STAGE_TEXT)
+    plant_pair (f, &layer->norm, &layer->v, 1);
+  else if (stage == ZIE_STAGE_REFINE)
+    plant_pair (f, &refiner->ffn_norm1, &refiner->w1, 1);
+  else if (stage == ZIE_STAGE_SAMPLE)
+    plant_pair (f, &block->ffn_norm1, &block->w1, 1);
+  else
+    {
+      plant (f, &res->norm1.beta, 5, 1, 0);
+      plant_pair (f, &res->norm1.gamma, &res->conv1.weight, 9);
+    }
+}
+
+static const char *const places[] = { "layer 2 of the text encoder", "block 1 of the transformer's context refiner",
+                                      "layer 2 of the transformer", "the VAE decoder" };
+
+/* How far two pictures are apart, in levels of 255. */
+static double
+difference (GBytes *a, GBytes *b)
+{
+  const guint8 *p = g_bytes_get_data (a, NULL), *q = g_bytes_get_data (b, NULL);
+  double sum = 0;
+
+  g_assert_cmpuint (g_bytes_get_size (a), ==, g_bytes_get_size (b));
+  for (gsize i = 0; i < g_bytes_get_size (a); i++)
+    sum += abs (p[i] - q[i]);
+  return sum / (double)g_bytes_get_size (a);
+}
+
+/* Out of range in bf16: the picture is the one of f32, and says how it was made. */
+static void
+out_of_range (gconstpointer data)
+{
+  ZieStage stage = GPOINTER_TO_INT (data) & 3;
+  guint expected = stage == ZIE_STAGE_REFINE ? 1u << ZIE_STAGE_REFINE | 1u << ZIE_STAGE_SAMPLE : 1u << stage;
+  g_autoptr(GError) error = NULL;
+  g_autoptr(GBytes) right = NULL;
+  g_autofree char *json = NULL;
+  Fixture f;
+
+  fixture_init (&f, ZIE_COMPUTE_F32);
+  f.kind = GPOINTER_TO_INT (data) & 4 ? ZIE_BACKEND_REF : ZIE_BACKEND_CPU;
+  plant_stage (&f, stage, FALSE);
+  g_assert_true (run (&f, &error));
+  g_assert_no_error (error);
+  g_assert_cmpuint (f.redo | f.recipe_redone, ==, 0);
+  right = g_steal_pointer (&f.pixels);
+
+  f.request.compute = ZIE_COMPUTE_BF16;
+  f.request.n_images = 2;
+  f.request.seed--;                              /* the second is the one of before */
+  g_assert_true (run (&f, &error));
+  g_assert_no_error (error);
+  g_assert_cmpuint (f.redo, ==, 1u << stage);
+  g_assert_cmpuint (f.recipe_redone, ==, expected);
+  g_assert_cmpuint (f.n_images, ==, 2);
+  g_assert_nonnull (strstr (f.reason, places[stage]));
+  g_test_message ("stage %s: %.3f levels from f32; %s", zie_stage_name (stage), difference (right, f.pixels), f.reason);
+  g_assert_cmpfloat (difference (right, f.pixels), <, 3);
+
+  f.request.redone = f.recipe_redone;
+  json = zie_request_to_json (&f.request);
+  g_assert_nonnull (strstr (json, stage == ZIE_STAGE_TEXT ? "\"redone\": [\"text\"]" : stage == ZIE_STAGE_DECODE ? "\"redone\": [\"decode\"]"
+                                                                                       : "\"sample\"]"));
+  f.request.redone = 0;
+  g_assert_true (zie_request_from_json (&f.request, json, &error));
+  g_assert_cmpuint (f.request.redone, ==, expected);
+  fixture_clear (&f);
+}
+
+/* No number at all: an error that names the layer, after one try in f32 where the first was not in f32. */
+static void
+not_a_number (gconstpointer data)
+{
+  ZieStage stage = GPOINTER_TO_INT (data);
+  Fixture f;
+
+  fixture_init (&f, ZIE_COMPUTE_F32);
+  plant_stage (&f, stage, TRUE);
+  for (int i = 0; i < 2; i++)
+    {
+      g_autoptr(GError) error = NULL;
+
+      f.request.compute = i == 0 ? ZIE_COMPUTE_F32 : ZIE_COMPUTE_BF16;
+      g_assert_false (run (&f, &error));
+      g_assert_error (error, ZIE_ERROR, ZIE_ERROR_BROKEN_PICTURE);
+      g_test_message ("%s", error->message);
+      g_assert_nonnull (strstr (error->message, places[stage]));
+      g_assert_cmpuint (f.redo, ==, i == 0 ? 0 : 1u << stage);
+      g_assert_cmpuint (f.n_images, ==, 0);
+      g_assert_true (g_str_has_prefix (error->message, "in f32 as in bf16") == (i == 1));
+    }
+  fixture_clear (&f);
+}
+
+/* One colour, whatever it is computed in. */
+static void
+flat (void)
+{
+  g_autoptr(GError) error = NULL;
+  Fixture f;
+
+  fixture_init (&f, ZIE_COMPUTE_BF16);
+  plant (&f, &f.model->vae.decoder.conv_out.weight, 0, f.model->vae.decoder.conv_out.weight.cols, 0);
+  g_assert_false (run (&f, &error));
+  g_assert_error (error, ZIE_ERROR, ZIE_ERROR_BROKEN_PICTURE);
+  g_assert_nonnull (strstr (error->message, "one colour"));
+  g_assert_cmpuint (f.redo, ==, 1u << ZIE_STAGE_DECODE);
+  fixture_clear (&f);
+}
+
+/* The second computation has to fit beside the first. */
+static void
+no_memory (void)
+{
+  g_autoptr(GError) error = NULL;
+  g_autoptr(ZieBackend) backend = NULL;
+  g_autoptr(ZiePlan) plan = NULL;
+  ZieArenaStore arena = { 0 };
+  ZieBudget budget = { 0 };
+  ZieDevice device;
+  ZiePipeline pipeline;
+  Fixture f;
+
+  fixture_init (&f, ZIE_COMPUTE_BF16);
+  plant_stage (&f, ZIE_STAGE_DECODE, FALSE);
+  device = (ZieDevice) { .kind = ZIE_BACKEND_CPU, .n_threads = 2 };
+  backend = zie_backend_open (ZIE_BACKEND_CPU, 0, f.threads, &error);
+  plan = zie_plan_new (f.model, &device, &f.request, NULL, &error);
+  budget.ram = zie_plan_get_ram_peak (plan) + 4096;
+  zie_plan_unref (plan);
+  plan = zie_plan_new (f.model, &device, &f.request, &budget, &error);
+  g_assert_no_error (error);
+  pipeline = (ZiePipeline) { .backend = backend, .model = f.model, .plan = plan, .request = &f.request, .emit = on_event, .emit_data = &f,
+                             .arena = &arena, .host_arena = &arena };
+  g_assert_false (zie_pipeline_run (&pipeline, &error));
+  g_assert_error (error, ZIE_ERROR, ZIE_ERROR_OUT_OF_HOST_MEMORY);
+  g_assert_nonnull (strstr (error->message, "the decode stage broke"));
+  g_test_message ("%s", error->message);
+  zie_arena_store_release (&arena);
+  fixture_clear (&f);
+}
+
+int
+main (int argc, char **argv)
+{
+  int result;
+
+  g_test_init (&argc, &argv, NULL);
+  folder = tiny_model_new (3);
+  for (int stage = 0; stage < ZIE_N_STAGES; stage++)
+    {
+      g_autofree char *range = g_strdup_printf ("/broken/out-of-range/%s", zie_stage_name ((ZieStage)stage));
+      g_autofree char *nan = g_strdup_printf ("/broken/not-a-number/%s", zie_stage_name ((ZieStage)stage));
+
+      g_test_add_data_func (range, GINT_TO_POINTER (stage), out_of_range);
+      g_test_add_data_func (nan, GINT_TO_POINTER (stage), not_a_number);
+    }
+  g_test_add_data_func ("/broken/out-of-range/text-ref", GINT_TO_POINTER (4 | ZIE_STAGE_TEXT), out_of_range);
+  g_test_add_func ("/broken/flat", flat);
+  g_test_add_func ("/broken/no-memory", no_memory);
+  result = g_test_run ();
+  tiny_model_remove ((char *)folder);
+  return result;
+}
