@@ -57,6 +57,12 @@ zie_dtype_is_weight (ZieDtype dtype)
   return dtypes[dtype].is_weight;
 }
 
+gboolean
+zie_dtype_is_quantised (ZieDtype dtype)
+{
+  return dtypes[dtype].is_weight && dtypes[dtype].block_size < 2 * dtypes[dtype].block;
+}
+
 /* One sign, four exponent and three mantissa bits: those of a half whose exponent counts from eight powers of two lower. */
 float
 zie_f8_e4m3_to_f32 (guint8 v)

@@ -38,6 +38,7 @@ const char *zie_dtype_name (ZieDtype dtype);                  /* "BF16" */
 int zie_dtype_block (ZieDtype dtype);                         /* elements: 32 or 256, 1 of plain types */
 gsize zie_dtype_block_size (ZieDtype dtype);                  /* bytes */
 gboolean zie_dtype_is_weight (ZieDtype dtype);                /* zie_dtype_to_f32() expands it */
+gboolean zie_dtype_is_quantised (ZieDtype dtype);             /* a weight of less than 16 bits a number */
 /* Bytes of N consecutive elements (a row); N must be whole blocks.  OTHER: 0. */
 gsize zie_dtype_row_size (ZieDtype dtype, gint64 n);
 

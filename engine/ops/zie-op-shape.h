@@ -47,6 +47,25 @@ zie_op_shape_linear (const ZieTensor *y, const ZieTensor *x, const ZieWeight *w,
   return (ZieOpShape) { .kind = ZIE_OP_LINEAR, .m = y->rows, .n = w->rows, .k = w->cols, .weight = w->dtype };
 }
 
+/* All of the product's rows; the type is that of the first weight that has blocks or 8 bits, else of the first. */
+static inline ZieOpShape
+zie_op_shape_linear_stacked (const ZieTensor *y, const ZieTensor *x, const ZieWeight *const *w, guint n)
+{
+  ZieOpShape shape = { .kind = ZIE_OP_LINEAR, .m = y->rows, .k = x->cols, .weight = w[0]->dtype };
+
+  g_assert (x->rows == y->rows);
+  for (guint i = 0; i < n; i++)
+    {
+      g_assert (w[i]->cols == x->cols);
+      shape.n += w[i]->rows;
+    }
+  for (guint i = n; i > 0; i--)
+    if (zie_dtype_is_quantised (w[i - 1]->dtype))
+      shape.weight = w[i - 1]->dtype;
+  g_assert (shape.n == y->cols);
+  return shape;
+}
+
 static inline ZieOpShape
 zie_op_shape_gather (const ZieTensor *y, const ZieWeight *table)
 {

@@ -189,6 +189,18 @@ count_linear (ZieOpCtx *ctx, ZieTensor *y, const ZieTensor *x, const ZieWeight *
   count (ctx, zie_op_shape_linear (y, x, w, b));
 }
 
+/* The parts' cost, and the scratch of the whole: of backends that do it at once. */
+static void
+count_linear_stacked (ZieOpCtx *ctx, ZieTensor *y, const ZieTensor *x, const ZieWeight *const *w, guint n)
+{
+  ZieOpShape shape = zie_op_shape_linear_stacked (y, x, w, n);
+  ZieMark mark = zie_arena_mark (ctx->arena);
+
+  zie_op_scratch (ctx, &shape);
+  zie_arena_rewind (ctx->arena, mark);
+  composed_linear_stacked (ctx, y, x, w, n);
+}
+
 static void
 count_gather (ZieOpCtx *ctx, ZieTensor *y, const ZieWeight *table, const gint32 *ids)
 {
@@ -317,6 +329,7 @@ zie_ops_init_counting (ZieOps *ops, const ZieOps *backend)
     .download = count_download,
     .download_rgb8 = count_download_rgb8,
     .linear = count_linear,
+    .linear_stacked = backend->linear_stacked == composed_linear_stacked ? NULL : count_linear_stacked,
     .gather = count_gather,
     .rms_norm = count_rms_norm,
     .gated_norm_add = count_gated_norm_add,

@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "zie-op-shape.h"
+
 /* The counting backend over a table that has nothing but scratch (). */
 
 static ZieOpShape seen;
@@ -68,6 +70,26 @@ test_linear (Fixture *f, gconstpointer data)
   g_assert_cmpuint (f->tally.n_ops, ==, 1);
   g_assert_cmpuint (f->arena.used, ==, 64);                      /* given back */
   g_assert_cmpuint (f->arena.peak, ==, 64 + 2048);               /* 10 * 100 * 2 threads, aligned */
+}
+
+/* Each part costs what it costs alone; the scratch is that of all rows, with the type that needs some. */
+static void
+test_linear_stacked (Fixture *f, gconstpointer data)
+{
+  ZieTensor y = tensor (10, 70), x = tensor (10, 32);
+  ZieWeight a = { NULL, ZIE_DTYPE_BF16, 30, 32 }, b = { NULL, ZIE_DTYPE_Q8_0, 40, 32 };
+  const ZieWeight *w[] = { &a, &b };
+  ZieOpShape shape = zie_op_shape_linear_stacked (&y, &x, w, 2);
+
+  g_assert_cmpint (shape.n, ==, 70);
+  g_assert_cmpint (shape.k, ==, 32);
+  g_assert_cmpint (shape.weight, ==, ZIE_DTYPE_Q8_0);
+  f->ctx.ops->linear_stacked (&f->ctx, &y, &x, w, 2);
+  g_assert_cmpuint (n_asked, ==, 3);
+  g_assert_cmpuint (f->tally.n_ops, ==, 2);
+  g_assert_cmpfloat (f->tally.flops, ==, 2 * 10 * 32 * 70);
+  g_assert_cmpfloat (f->tally.weight_bytes, ==, 2 * 30 * 32 + 40 * ZIE_Q8_0_BLOCK_SIZE);
+  g_assert_cmpuint (f->arena.used, ==, 0);
 }
 
 static void
@@ -190,6 +212,7 @@ main (int argc, char **argv)
 {
   g_test_init (&argc, &argv, NULL);
   g_test_add ("/ops/linear", Fixture, NULL, set_up, test_linear, NULL);
+  g_test_add ("/ops/linear-stacked", Fixture, NULL, set_up, test_linear_stacked, NULL);
   g_test_add ("/ops/attention", Fixture, NULL, set_up, test_attention, NULL);
   g_test_add ("/ops/conv", Fixture, NULL, set_up, test_conv, NULL);
   g_test_add ("/ops/all-ops-count", Fixture, NULL, set_up, test_all_ops_count, NULL);

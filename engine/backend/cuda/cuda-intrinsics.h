@@ -138,6 +138,25 @@ fast_rcp (float x)
   return y;
 }
 
+/* Each rounded by itself: no compiler makes one fused operation of two. */
+DEVICE float
+mul_rn (float a, float b)
+{
+  return __fmul_rn (a, b);
+}
+
+DEVICE float
+add_rn (float a, float b)
+{
+  return __fadd_rn (a, b);
+}
+
+DEVICE float
+sub_rn (float a, float b)
+{
+  return __fsub_rn (a, b);
+}
+
 /* --- conversions, to nearest even --- */
 
 DEVICE float

@@ -179,9 +179,35 @@ int zie_cuda_group_norm_finish (CudaStream stream, float *scale, float *shift, c
 int zie_cuda_affine (CudaStream stream, cuda_bf16 *y, const cuda_bf16 *x, const float *scale, const float *shift, int64_t pixels,
                      int channels, int silu);
 
-/* --- weights.cu --- stored forms (device copies of file bytes, unaligned source allowed) to bf16 or f32. */
-typedef enum { CUDA_STORED_F32, CUDA_STORED_F16, CUDA_STORED_BF16, CUDA_STORED_Q8_0 } CudaStored;
-int zie_cuda_expand (CudaStream stream, void *y, int y_is_f32, const void *stored, CudaStored type, int64_t n);
+/* --- weights.cu --- quantised weights, bytes as in the file, to bf16: what base/zie-dequant.h says, times the scales, rounded
+ * once.  y [rows, cols] and stored are 16-byte aligned, and up to 15 bytes behind stored may be read (not used).  cols: whole blocks,
+ * of 8-bit floats a multiple of 8. */
+typedef enum
+{
+  CUDA_STORED_Q4_0,
+  CUDA_STORED_Q4_1,
+  CUDA_STORED_Q5_0,
+  CUDA_STORED_Q5_1,
+  CUDA_STORED_Q8_0,
+  CUDA_STORED_Q2_K,
+  CUDA_STORED_Q3_K,
+  CUDA_STORED_Q4_K,
+  CUDA_STORED_Q5_K,
+  CUDA_STORED_Q6_K,
+  CUDA_STORED_F8_E4M3,
+  CUDA_STORED_F8_E5M2,
+  CUDA_N_STORED
+} CudaStored;
+typedef struct
+{
+  cuda_bf16 *y;
+  const void *stored;
+  const float *scales;         /* device; NULL: none */
+  CudaStored type;
+  int64_t n_scales;            /* 1, or one a row */
+  int64_t rows, cols;
+} CudaExpand;
+int zie_cuda_expand (CudaStream stream, const CudaExpand *a);
 
 #ifdef __cplusplus
 }

@@ -313,43 +313,94 @@ product (ZieOpCtx *ctx, ZieTensor *y, const ZieTensor *x, const cuda_bf16 *w, gi
     run_gemm (ctx, &g);
 }
 
+static gboolean
+is_stored (const ZieWeight *w)
+{
+  return cuda_stored_type (w->dtype, w->rows, w->cols) != CUDA_N_STORED;
+}
+
+/* W in bf16 from TO on. */
+static void
+expand (ZieOpCtx *ctx, cuda_bf16 *to, const ZieWeight *w)
+{
+  const CudaBackend *self = ctx->backend;
+  CudaExpand a = { .y = to, .stored = cuda_weights_find (self->weights, w), .scales = cuda_weights_find_scales (self->weights, w),
+                   .n_scales = w->n_scales, .type = cuda_stored_type (w->dtype, w->rows, w->cols), .rows = w->rows, .cols = w->cols };
+
+  if (a.stored != NULL && begin (ctx, "expand", zie_op_shape_elementwise (w->rows, w->cols, 1)))
+    end (ctx, zie_cuda_expand (stream_of (ctx), &a));
+}
+
 static void
 cuda_linear (ZieOpCtx *ctx, ZieTensor *y, const ZieTensor *x, const ZieWeight *w, const ZieWeight *b)
 {
-  if (begin (ctx, "linear", zie_op_shape_linear (y, x, w, b)))
-    product (ctx, y, x, matrix (ctx, w), w->rows, vector (ctx, b));
+  ZieOpShape shape = zie_op_shape_linear (y, x, w, b);
+  ZieMark mark = zie_arena_mark (ctx->arena);
+  cuda_bf16 *expanded = zie_op_scratch (ctx, &shape);
+
+  if (is_stored (w))
+    expand (ctx, expanded, w);
+  if (begin (ctx, "linear", shape))
+    product (ctx, y, x, is_stored (w) ? expanded : matrix (ctx, w), w->rows, vector (ctx, b));
+  zie_arena_rewind (ctx->arena, mark);
 }
 
-/* One product where the weights lie one after the other, as they do when they were bound so. */
+/* All of them in bf16, one after the other from TO on. */
+static void
+expand_all (ZieOpCtx *ctx, cuda_bf16 *to, const ZieWeight *const *w, guint n)
+{
+  const CudaBackend *self = ctx->backend;
+
+  for (guint i = 0; i < n; to += w[i]->rows * w[i]->cols, i++)
+    {
+      gsize size = (gsize)(w[i]->rows * w[i]->cols) * sizeof (cuda_bf16);
+      const cuda_bf16 *from;
+
+      if (is_stored (w[i]))
+        expand (ctx, to, w[i]);
+      else if ((from = matrix (ctx, w[i])) != NULL && begin (ctx, "expand", zie_op_shape_elementwise (w[i]->rows, w[i]->cols, 2)))
+        end (ctx, cudaMemcpyAsync (to, from, size, cudaMemcpyDeviceToDevice, self->compute));
+    }
+}
+
+/* One product where the weights lie one after the other, as they do when they were bound so, or are expanded so. */
 static void
 cuda_linear_stacked (ZieOpCtx *ctx, ZieTensor *y, const ZieTensor *x, const ZieWeight *const *w, guint n)
 {
-  const cuda_bf16 *first = matrix (ctx, w[0]), *next = first;
-  gint64 rows = 0, at = 0;
-  gboolean is_one = first != NULL;
+  ZieOpShape shape = zie_op_shape_linear_stacked (y, x, w, n);
+  ZieMark mark = zie_arena_mark (ctx->arena);
+  cuda_bf16 *expanded = zie_op_scratch (ctx, &shape);
+  const cuda_bf16 *first = NULL, *next;
+  gboolean is_one = TRUE, any_stored = FALSE;
 
   for (guint i = 0; i < n; i++)
+    any_stored = any_stored || is_stored (w[i]);
+  if (any_stored)
     {
-      is_one = is_one && matrix (ctx, w[i]) == next;
-      next = next ? next + w[i]->rows * w[i]->cols : NULL;
-      rows += w[i]->rows;
+      expand_all (ctx, expanded, w, n);
+      first = expanded;
     }
-  g_assert (rows == y->cols);
-  if (is_one)
+  else
     {
-      ZieOpShape shape = { .kind = ZIE_OP_LINEAR, .m = x->rows, .n = rows, .k = x->cols, .weight = ZIE_DTYPE_BF16 };
+      next = first = matrix (ctx, w[0]);
+      for (guint i = 0; i < n && next != NULL; next += w[i]->rows * w[i]->cols, i++)
+        is_one = is_one && matrix (ctx, w[i]) == next;
+    }
 
+  if (first != NULL && is_one)
+    {
+      shape.weight = ZIE_DTYPE_BF16;
       if (begin (ctx, "linear", shape))
-        product (ctx, y, x, first, rows, NULL);
-      return;
+        product (ctx, y, x, first, shape.n, NULL);
     }
-  for (guint i = 0; i < n; i++)
-    {
-      ZieTensor part = zie_tensor_cols (y, at, w[i]->rows);
+  else
+    for (gint64 i = 0, at = 0; i < n; at += w[i]->rows, i++)
+      {
+        ZieTensor part = zie_tensor_cols (y, at, w[i]->rows);
 
-      cuda_linear (ctx, &part, x, w[i], NULL);
-      at += w[i]->rows;
-    }
+        cuda_linear (ctx, &part, x, w[i], NULL);
+      }
+  zie_arena_rewind (ctx->arena, mark);
 }
 
 /* The table stays in the mapped file: the rows that are asked for go over. */
@@ -664,7 +715,10 @@ cuda_scratch (const ZieOpCtx *ctx, const ZieOpShape *shape)
       return zie_cuda_conv_scratch (&conv);
     case ZIE_OP_GROUP_NORM:
       return zie_cuda_group_norm_scratch (shape->w > 0 ? shape->m / shape->w : 0, shape->w, (int)shape->n);
-    case ZIE_OP_LINEAR:
+    case ZIE_OP_LINEAR:                          /* the weight in bf16 */
+      if (cuda_stored_type (shape->weight, shape->n, shape->k) == CUDA_N_STORED)
+        return 0;
+      return (gsize)(shape->n * shape->k) * sizeof (cuda_bf16);
     case ZIE_OP_GROUP_PART:
     case ZIE_OP_ELEMENTWISE:
       return 0;

@@ -68,6 +68,8 @@ void cuda_set_error (GError **error, cudaError_t code, const char *what);
 CudaWeights *cuda_weights_new (CudaBackend *backend, ZieThreads *threads);
 void cuda_weights_free (CudaWeights *self);
 gsize cuda_weight_size (const ZieWeight *weight);
+/* What a matrix of DTYPE stays on the card, to be expanded before each product; CUDA_N_STORED: it becomes bf16 when it is loaded. */
+CudaStored cuda_stored_type (ZieDtype dtype, gint64 rows, gint64 cols);
 /* Ends what is being loaded and computed; what waits to be loaded is forgotten. */
 void cuda_weights_settle (CudaWeights *self);
 gboolean cuda_weights_place (CudaWeights *self, const ZieWeightPlaces *places, GError **error);
@@ -76,9 +78,11 @@ guint64 cuda_weights_get_held (CudaWeights *self);
 /* Makes the compute stream wait for BLOCK to be on the device. */
 void cuda_weights_acquire (CudaWeights *self, const ZieOpCtx *ctx, const ZieWeightBlock *block);
 void cuda_weights_release (CudaWeights *self, const ZieWeightBlock *block);
-/* Device address of WEIGHT: bf16 [rows, cols], f32 [cols] for a vector, or packed for conv.  NULL, and the job fails,
- * where it was not placed. */
+/* Device address of WEIGHT: bf16 [rows, cols] or as stored (cuda_stored_type()), f32 [cols] for a vector, or packed for conv.
+ * NULL, and the job fails, where it was not placed. */
 void *cuda_weights_find (CudaWeights *self, const ZieWeight *weight);
+/* The factors of a matrix as stored; NULL: it has none. */
+const float *cuda_weights_find_scales (CudaWeights *self, const ZieWeight *weight);
 
 /* cuda-profile.c: the device's clock before and after each op.  Worker's thread, or between jobs. */
 CudaProfile *cuda_profile_new (void);

@@ -6,8 +6,8 @@
 
 #include "cuda-private.h"
 
-/* Weights come from mapped files: a loader thread fills pinned memory (the pool's threads convert on the way) and the
- * copy stream takes it to the device.  Blocks that stay have memory of their own; the others share slots, and the one
+/* Weights come from mapped files: a loader thread fills pinned memory (the pool's threads convert on the way; quantised
+ * matrices stay as they are stored) and the copy stream takes it to the device.  Blocks that stay have memory of their own; the others share slots, and the one
  * that followed last time is fetched while a block is in use.  Streamed blocks keep a pinned copy in the device's form
  * where the host has memory to spare, so that from the second time on a block is one copy at the link's full speed. */
 
@@ -15,7 +15,7 @@
 /* What one thread converts at a time, bytes of the device's form. */
 #define PIECE_SIZE ((gsize)1 << 20)
 /* Numbers in whole blocks of every quantised type. */
-#define WHOLE ((gsize)256)
+#define WHOLE ((gint64)ZIE_DTYPE_MAX_BLOCK)
 #define TOLD_SIZE ((guint64)1 << 30)
 #define WAIT_US (20 * G_TIME_SPAN_MILLISECOND)
 /* Of the memory that is free on the host, at most this share is locked. */
@@ -89,6 +89,52 @@ struct _CudaWeights
   gsize raw_size;
 };
 
+CudaStored
+cuda_stored_type (ZieDtype dtype, gint64 rows, gint64 cols)
+{
+  static const struct { ZieDtype dtype; CudaStored type; } types[] = {
+    { ZIE_DTYPE_Q4_0, CUDA_STORED_Q4_0 }, { ZIE_DTYPE_Q4_1, CUDA_STORED_Q4_1 }, { ZIE_DTYPE_Q5_0, CUDA_STORED_Q5_0 },
+    { ZIE_DTYPE_Q5_1, CUDA_STORED_Q5_1 }, { ZIE_DTYPE_Q8_0, CUDA_STORED_Q8_0 }, { ZIE_DTYPE_Q2_K, CUDA_STORED_Q2_K },
+    { ZIE_DTYPE_Q3_K, CUDA_STORED_Q3_K }, { ZIE_DTYPE_Q4_K, CUDA_STORED_Q4_K }, { ZIE_DTYPE_Q5_K, CUDA_STORED_Q5_K },
+    { ZIE_DTYPE_Q6_K, CUDA_STORED_Q6_K }, { ZIE_DTYPE_F8_E4M3, CUDA_STORED_F8_E4M3 }, { ZIE_DTYPE_F8_E5M2, CUDA_STORED_F8_E5M2 },
+  };
+
+  for (guint i = 0; i < G_N_ELEMENTS (types) && rows > 1 && cols % 8 == 0; i++)
+    if (types[i].dtype == dtype)
+      return types[i].type;
+  return CUDA_N_STORED;
+}
+
+static gboolean
+is_conv (const ZieWeight *weight)
+{
+  return weight->use == ZIE_WEIGHT_CONV || weight->use == ZIE_WEIGHT_UPCONV;
+}
+
+/* The type of its numbers on the card, before a convolution is packed. */
+static ZieDtype
+device_dtype (const ZieWeight *weight)
+{
+  if (is_conv (weight))
+    return ZIE_DTYPE_BF16;
+  if (weight->rows == 1)
+    return ZIE_DTYPE_F32;
+  return cuda_stored_type (weight->dtype, weight->rows, weight->cols) != CUDA_N_STORED ? weight->dtype : ZIE_DTYPE_BF16;
+}
+
+/* Of quantised weights with factors: where those begin, behind the numbers. */
+static gsize
+scales_offset (const ZieWeight *weight)
+{
+  return (zie_dtype_row_size (weight->dtype, weight->rows * weight->cols) + 15) & ~(gsize)15;
+}
+
+static gboolean
+has_scales (const ZieWeight *weight)
+{
+  return weight->scales != NULL && !is_conv (weight) && cuda_stored_type (weight->dtype, weight->rows, weight->cols) != CUDA_N_STORED;
+}
+
 gsize
 cuda_weight_size (const ZieWeight *weight)
 {
@@ -96,18 +142,14 @@ cuda_weight_size (const ZieWeight *weight)
 
   if (weight->use == ZIE_WEIGHT_TABLE)
     return 0;
-  if (weight->use != ZIE_WEIGHT_MATRIX)
+  if (is_conv (weight))
     size = zie_cuda_conv_packed_size ((int)(weight->cols / ((gint64)weight->ksize * weight->ksize)), (int)weight->rows, weight->ksize,
                                       weight->use == ZIE_WEIGHT_UPCONV);
+  else if (has_scales (weight))
+    size = scales_offset (weight) + (gsize)weight->n_scales * sizeof (float);
   else
-    size = weight->rows == 1 ? (gsize)weight->cols * sizeof (float) : (gsize)(weight->rows * weight->cols) * sizeof (cuda_bf16);
+    size = zie_dtype_row_size (device_dtype (weight), weight->rows * weight->cols);
   return (size + ALIGN - 1) & ~(ALIGN - 1);
-}
-
-static gboolean
-is_conv (const ZieWeight *weight)
-{
-  return weight->use == ZIE_WEIGHT_CONV || weight->use == ZIE_WEIGHT_UPCONV;
 }
 
 static void
@@ -126,7 +168,7 @@ block_free (gpointer data)
 
 /* --- the loader --- */
 
-/* Numbers [from, from + n) of a weight, to a place in host memory: as bf16, or f32 for a vector. */
+/* Numbers [from, from + n) of a weight, to a place in host memory as the card shall have them; n = 0: its scales. */
 typedef struct
 {
   const ZieWeight *weight;
@@ -134,27 +176,27 @@ typedef struct
   guint8 *to;
 } Piece;
 
-static gboolean
-is_f32 (const ZieWeight *weight)
-{
-  return weight->rows == 1 && !is_conv (weight);
-}
-
 static void
 convert_piece (gpointer data, gint64 item, guint thread)
 {
   const Piece *piece = &((const Piece *)data)[item];
   const ZieWeight *w = piece->weight;
+  ZieDtype dtype = device_dtype (w);
   float numbers[1024];
 
-  if (is_f32 (w))
+  if (piece->n == 0)
+    {
+      memcpy (piece->to, w->scales, (gsize)w->n_scales * sizeof (float));
+      return;
+    }
+  if (dtype == ZIE_DTYPE_F32)
     {
       zie_weight_numbers_to_f32 (w, piece->from, piece->n, (float *)(gpointer)piece->to);
       return;
     }
-  if (w->dtype == ZIE_DTYPE_BF16)
+  if (w->dtype == dtype && (dtype != ZIE_DTYPE_BF16 || w->scales == NULL))
     {
-      memcpy (piece->to, w->data + (gsize)piece->from * sizeof (cuda_bf16), (gsize)piece->n * sizeof (cuda_bf16));
+      memcpy (piece->to, w->data + zie_dtype_row_size (dtype, piece->from), zie_dtype_row_size (dtype, piece->n));
       return;
     }
   for (gint64 i = 0; i < piece->n; i += (gint64)G_N_ELEMENTS (numbers))
@@ -182,14 +224,22 @@ convert (CudaWeights *self, GArray *pieces)
 static void
 add_pieces (GArray *pieces, const ZieWeight *weight, gint64 from, gint64 n, guint8 *to)
 {
-  gsize number = is_f32 (weight) ? sizeof (float) : sizeof (cuda_bf16);
-  gint64 step = (gint64)(PIECE_SIZE / number);
+  ZieDtype dtype = device_dtype (weight);
+  gint64 step = (gint64)(PIECE_SIZE / zie_dtype_row_size (dtype, WHOLE)) * WHOLE;
 
   for (gint64 i = 0; i < n; i += step)
     {
-      Piece piece = { weight, from + i, MIN (step, n - i), to + (gsize)i * number };
+      Piece piece = { weight, from + i, MIN (step, n - i), to + zie_dtype_row_size (dtype, i) };
       g_array_append_val (pieces, piece);
     }
+}
+
+static void
+add_scales (GArray *pieces, const ZieWeight *weight, guint8 *to)
+{
+  Piece piece = { weight, 0, 0, to };
+
+  g_array_append_val (pieces, piece);
 }
 
 /* A failure stops the job, and the block that is being loaded is not there. */
@@ -244,19 +294,83 @@ load_conv (CudaWeights *self, GArray *pieces, const ZieWeight *w, void *to)
                                                   w->use == ZIE_WEIGHT_UPCONV));
 }
 
+/* A stretch of a block, [begin, begin + used), that STAGE is being filled with; STAGE NULL: none. */
+typedef struct
+{
+  Stage *stage;
+  gsize begin, used;
+  GArray *pieces;
+} Stretch;
+
+static void
+end_stretch (CudaWeights *self, const Block *block, Stretch *stretch)
+{
+  if (stretch->stage == NULL)
+    return;
+  convert (self, stretch->pieces);
+  send (self, stretch->stage, block->address + stretch->begin, stretch->used);
+  stretch->stage = NULL;
+}
+
+/* Where in the locked memory byte AT of the block goes, with room for at least SIZE bytes from there; NULL: failed. */
+static guint8 *
+reach (CudaWeights *self, const Block *block, Stretch *stretch, gsize at, gsize size)
+{
+  if (stretch->stage != NULL && at - stretch->begin + size > CUDA_STAGE_SIZE)
+    end_stretch (self, block, stretch);
+  if (stretch->stage == NULL)
+    {
+      if ((stretch->stage = take_stage (self)) == NULL)
+        return NULL;
+      stretch->begin = at;
+    }
+  return stretch->stage->memory + (at - stretch->begin);
+}
+
+/* The weight whose device form begins at byte OFFSET of the block; FALSE: failed. */
+static gboolean
+load_numbers (CudaWeights *self, const Block *block, Stretch *stretch, const ZieWeight *w, gsize offset)
+{
+  ZieDtype dtype = device_dtype (w);
+  gsize whole_size = zie_dtype_row_size (dtype, WHOLE), scales_size = (gsize)w->n_scales * sizeof (float);
+  gint64 n = w->rows * w->cols, from = 0;
+  guint8 *to;
+
+  while (from < n)
+    {
+      gsize at = offset + zie_dtype_row_size (dtype, from);
+      gint64 part;
+
+      if ((to = reach (self, block, stretch, at, whole_size)) == NULL)
+        return FALSE;
+      part = (gint64)((CUDA_STAGE_SIZE - (at - stretch->begin)) / whole_size) * WHOLE;
+      part = MIN (n - from, part);
+      add_pieces (stretch->pieces, w, from, part, to);
+      stretch->used = at - stretch->begin + zie_dtype_row_size (dtype, part);
+      from += part;
+    }
+  if (!has_scales (w))
+    return TRUE;
+  offset += scales_offset (w);
+  if ((to = reach (self, block, stretch, offset, scales_size)) == NULL)
+    return FALSE;
+  add_scales (stretch->pieces, w, to);
+  stretch->used = offset - stretch->begin + scales_size;
+  return TRUE;
+}
+
 /* Through the stages: weights in the device's form lie one after the other, so a stage holds a stretch of several. */
 static void
 load_staged (CudaWeights *self, const Block *block)
 {
   g_autoptr(GArray) pieces = g_array_new (FALSE, FALSE, sizeof (Piece));
-  gsize offset = 0, begin = 0, used = 0;         /* the stretch [begin, begin + used) of the block is in STAGE */
-  Stage *stage = NULL;
+  Stretch stretch = { .pieces = pieces };
+  gsize offset = 0;
 
   for (guint i = 0; i < block->block->n_weights; i++)
     {
       const ZieWeight *w = &block->block->weights[i];
-      gsize size = cuda_weight_size (w), number = is_f32 (w) ? sizeof (float) : sizeof (cuda_bf16);
-      gint64 n = w->rows * w->cols, from = 0;
+      gsize size = cuda_weight_size (w);
 
       if (g_atomic_int_get (&self->backend->failed))
         {
@@ -267,46 +381,14 @@ load_staged (CudaWeights *self, const Block *block)
         continue;
       if (is_conv (w))
         {
-          if (stage != NULL)
-            {
-              convert (self, pieces);
-              send (self, stage, block->address + begin, used);
-              stage = NULL;
-            }
+          end_stretch (self, block, &stretch);
           load_conv (self, pieces, w, block->address + offset);
-          offset += size;
-          continue;
         }
-      while (from < n)
-        {
-          gsize at = offset + (gsize)from * number;
-          gint64 part;
-
-          if (stage != NULL && at - begin + WHOLE * number > CUDA_STAGE_SIZE)
-            {
-              convert (self, pieces);
-              send (self, stage, block->address + begin, used);
-              stage = NULL;
-            }
-          if (stage == NULL)
-            {
-              if ((stage = take_stage (self)) == NULL)
-                return;
-              begin = at;
-            }
-          part = (gint64)((CUDA_STAGE_SIZE - (at - begin)) / number / WHOLE * WHOLE);
-          part = MIN (n - from, part);
-          add_pieces (pieces, w, from, part, stage->memory + (at - begin));
-          used = at - begin + (gsize)part * number;
-          from += part;
-        }
+      else if (!load_numbers (self, block, &stretch, w, offset))
+        return;
       offset += size;
     }
-  if (stage != NULL)
-    {
-      convert (self, pieces);
-      send (self, stage, block->address + begin, used);
-    }
+  end_stretch (self, block, &stretch);
 }
 
 static void
@@ -320,7 +402,11 @@ fill_pinned (CudaWeights *self, Block *block)
       const ZieWeight *w = &block->block->weights[i];
 
       if (cuda_weight_size (w) > 0)
-        add_pieces (pieces, w, 0, w->rows * w->cols, block->pinned + offset);
+        {
+          add_pieces (pieces, w, 0, w->rows * w->cols, block->pinned + offset);
+          if (has_scales (w))
+            add_scales (pieces, w, block->pinned + offset + scales_offset (w));
+        }
       offset += cuda_weight_size (w);
     }
   convert (self, pieces);
@@ -844,6 +930,14 @@ cuda_weights_find (CudaWeights *self, const ZieWeight *weight)
       return NULL;
     }
   return block->address + place->offset;
+}
+
+const float *
+cuda_weights_find_scales (CudaWeights *self, const ZieWeight *weight)
+{
+  const guint8 *address = has_scales (weight) ? cuda_weights_find (self, weight) : NULL;
+
+  return address ? (const float *)(gconstpointer)(address + scales_offset (weight)) : NULL;
 }
 
 CudaWeights *

@@ -651,74 +651,6 @@ check_group_norm (int64_t pixels, int channels, float mean, float spread)
   bench (name, 4.0 * (double)(pixels * channels), affine);
 }
 
-/* --- stored numbers --- */
-
-static void
-check_expand (int64_t n)
-{
-  static const struct { CudaStored type; const char *name; double size; } types[] = {
-    { CUDA_STORED_F32, "F32", 4 }, { CUDA_STORED_F16, "F16", 2 }, { CUDA_STORED_BF16, "BF16", 2 }, { CUDA_STORED_Q8_0, "Q8_0", 34.0 / 32 },
-  };
-  Array<float> values (n);
-  Array<cuda_bf16> y (n);
-  Array<uint8_t> stored (n * 4 + 64);
-  std::vector<float> hv = values.fill ().host ();
-  char name[96];
-
-  for (const auto &t : types)
-    for (int offset : is_quick ? std::vector<int> { 0, 1, 2, 8 } : std::vector<int> { 0, 2 })
-      {
-        std::vector<uint8_t> bytes (n * 4 + 64);
-        std::vector<double> expected (n);
-        uint8_t *to = bytes.data () + offset;
-        const int64_t piece = 1 << 16;
-
-        for (int64_t i = 0; i < n; i++)
-          {
-            uint32_t u;
-
-            memcpy (&u, &hv[i], 4);
-            expected[i] = hv[i];
-            if (t.type == CUDA_STORED_F32)
-              memcpy (to + i * 4, &u, 4);
-            else if (t.type == CUDA_STORED_BF16)
-              {
-                to[i * 2] = (uint8_t)(u >> 16);
-                to[i * 2 + 1] = (uint8_t)(u >> 24);
-                expected[i] = host_value ((cuda_bf16)(u >> 16));
-              }
-            else if (t.type == CUDA_STORED_F16)
-              {
-                uint16_t h = (uint16_t)((u & 0x83ff) | (i % 31) << 10);        /* every exponent, subnormal too */
-                int e = h >> 10 & 31;
-
-                to[i * 2] = (uint8_t)h;
-                to[i * 2 + 1] = (uint8_t)(h >> 8);
-                expected[i] = ldexp (e ? 1024 + (h & 1023) : h & 1023, (e ? e : 1) - 25) * (h >> 15 ? -1 : 1);
-              }
-            else
-              {
-                uint8_t *block = to + i / 32 * 34;
-
-                block[0] = 0x37;
-                block[1] = 0x21;
-                block[2 + i % 32] = (uint8_t)u;
-                expected[i] = ldexp (1024 + 0x137, 8 - 25) * (int8_t)u;
-              }
-          }
-        MUST (cudaMemcpy (stored.p, bytes.data (), bytes.size (), cudaMemcpyHostToDevice));
-        y.poison ();
-        auto run = [&] { MUST (zie_cuda_expand (S, y.p, 0, stored.p + offset, t.type, n)); };
-        run ();
-        snprintf (name, sizeof name, "expand %s, %d bytes off", t.name, offset);
-        compare_rows<cuda_bf16> (name, y.host (), n / piece, piece, piece, 0, [&] (int64_t r, double *e) {
-          for (int64_t c = 0; c < piece; c++)
-            e[c] = expected[r * piece + c];
-        });
-        bench (name, (2 + t.size) * (double)n, run);
-      }
-}
-
 int
 main (int argc, char **argv)
 {
@@ -752,7 +684,6 @@ main (int argc, char **argv)
       check_group_norm (1000, 128, 0, 1);
       check_group_norm (1000, 96, 0, 1);
       check_group_norm (777, 512, 1000, 8);
-      check_expand (1 << 16);
     }
   else
     {
@@ -777,7 +708,6 @@ main (int argc, char **argv)
       check_group_norm (128 * 128, 512, 0, 1);
       check_group_norm (512 * 512, 256, 1000, 8);
       check_group_norm (768 * 768, 96, 0, 1);
-      check_expand (3840 * 10240);
     }
   MUST (cudaDeviceSynchronize ());
   printf (n_failed ? "%d checks FAILED\n" : "all checks passed\n", n_failed);

@@ -682,6 +682,11 @@ DEVICE float ex2 (float x) { return x < -126 ? 0 : exp2f (x); }
 DEVICE float fast_exp (float x) { return ex2 (x * 1.4426950408889634f); }
 DEVICE float fast_rcp (float x) { return 1 / x; }
 
+/* Without fused operations among the target's instructions (the tests are compiled for none) these are what they say. */
+DEVICE float mul_rn (float a, float b) { return a * b; }
+DEVICE float add_rn (float a, float b) { return a + b; }
+DEVICE float sub_rn (float a, float b) { return a - b; }
+
 DEVICE float
 uint_as_float (uint32_t x)
 {

@@ -2,7 +2,6 @@
 #include "cuda-emulator.h"
 
 #include "elementwise.cu"
-#include "weights.cu"
 
 #include "test-cuda-elementwise.h"
 
@@ -529,92 +528,6 @@ test_nothing (void)
   g_assert_cmpint (zie_cuda_rms_norm (NULL, NULL, 8, NULL, 8, NULL, NULL, 0, 8, 1, {}), ==, 0);
   g_assert_cmpint (zie_cuda_resid_norm (NULL, &empty), ==, 0);
   g_assert_cmpint (zie_cuda_qk_norm_rope (NULL, &no_heads), ==, 0);
-  g_assert_cmpint (zie_cuda_expand (NULL, NULL, 0, NULL, CUDA_STORED_F32, 0), ==, 0);
-}
-
-/* --- weights --- */
-
-static double
-half_value (uint16_t h)
-{
-  int exponent = h >> 10 & 31, mantissa = h & 1023;
-  double v = exponent ? ldexp (1024 + mantissa, exponent - 25) : ldexp (mantissa, -24);
-
-  return h >> 15 ? -v : v;
-}
-
-static void
-put_half (guint8 *to, uint16_t v)
-{
-  to[0] = (guint8)v;
-  to[1] = (guint8)(v >> 8);
-}
-
-/* The bytes of N random numbers at STORED, and their values. */
-static std::vector<double>
-make_stored (CudaStored type, int64_t n, guint8 *stored)
-{
-  std::vector<double> values (n);
-  double scale = 0;
-
-  for (int64_t i = 0; i < n; i++)
-    {
-      float f = (float)random_normal ();
-      uint16_t h = (uint16_t)(g_rand_int (rng) & 0xffff);
-
-      if ((h >> 10 & 31) == 31)
-        h &= 0x83ff;                     /* no infinity: a small number, such as have no exponent */
-      switch (type)
-        {
-        case CUDA_STORED_F32:
-          memcpy (stored + i * 4, &f, 4);
-          values[i] = f;
-          break;
-        case CUDA_STORED_F16:
-          put_half (stored + i * 2, h);
-          values[i] = half_value (h);
-          break;
-        case CUDA_STORED_BF16:
-          put_half (stored + i * 2, float_to_bf16 (f));
-          values[i] = bf16_to_float (float_to_bf16 (f));
-          break;
-        case CUDA_STORED_Q8_0:
-          if (i % 32 == 0)
-            {
-              put_half (stored + i / 32 * 34, h & 0xbbff);
-              scale = half_value (h & 0xbbff);
-            }
-          stored[i / 32 * 34 + 2 + i % 32] = (guint8)h;
-          values[i] = scale * (int8_t)h;
-          break;
-        }
-    }
-  return values;
-}
-
-template <class Y>
-static void
-test_expand (void)
-{
-  static const int64_t sizes[] = { 32, 64, 2080, 1, 7, 100 };
-
-  for (int type = CUDA_STORED_F32; type <= CUDA_STORED_Q8_0; type++)
-    for (int64_t n : sizes)
-      for (int offset = 0; offset < 18; offset++)
-        {
-          static const int element[] = { 4, 2, 2 };
-          int64_t size = type == CUDA_STORED_Q8_0 ? (n + 31) / 32 * 34 : n * element[type];
-          g_autofree guint8 *memory = NULL;
-          std::vector<double> expected;
-          Matrix<Y> y (1, n);
-
-          if ((type == CUDA_STORED_Q8_0 && n % 32) || (offset > 4 && n > 100))
-            continue;
-          memory = (guint8 *)g_malloc ((offset + size + 3) / 4 * 4);      /* whole words may be read */
-          expected = make_stored ((CudaStored)type, n, memory + offset);
-          g_assert_cmpint (zie_cuda_expand (NULL, y.data (), sizeof (Y) == 4, memory + offset, (CudaStored)type, n), ==, 0);
-          compare_exactly (y, expected);
-        }
 }
 
 int
@@ -646,8 +559,6 @@ main (int argc, char **argv)
   g_test_add_func ("/cuda-elementwise/convert/bf16-f32", (test_convert<cuda_bf16, float>));
   g_test_add_func ("/cuda-elementwise/convert/f32-bf16", (test_convert<float, cuda_bf16>));
   g_test_add_func ("/cuda-elementwise/convert/f32-f32", (test_convert<float, float>));
-  g_test_add_func ("/cuda-elementwise/expand/bf16", test_expand<cuda_bf16>);
-  g_test_add_func ("/cuda-elementwise/expand/f32", test_expand<float>);
   g_test_add_func ("/cuda-elementwise/nothing", test_nothing);
   return run_tests ();
 }

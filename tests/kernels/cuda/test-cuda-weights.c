@@ -100,6 +100,7 @@ typedef struct
   ZieWeight weights[MAX_WEIGHTS];
   guint8 *memory[MAX_WEIGHTS];       /* as a file holds it, at an odd address; owned */
   guint8 *expected[MAX_WEIGHTS];     /* as the device has to hold it; owned */
+  guint8 *scales[MAX_WEIGHTS];       /* at an odd address; owned */
   ZieWeightBlock block;
   gsize size;                        /* on the device */
 } TestBlock;
@@ -124,10 +125,20 @@ is_vector (const ZieWeight *w)
   return w->rows == 1 && !is_conv (w);
 }
 
-static gsize
-number_size (const ZieWeight *w)
+/* It stays as it is in the file. */
+static gboolean
+is_stored (const ZieWeight *w)
 {
-  return is_vector (w) ? sizeof (float) : sizeof (cuda_bf16);
+  return !is_vector (w) && !is_conv (w) && zie_dtype_is_quantised (w->dtype) && w->cols % 8 == 0;
+}
+
+/* Of its numbers on the device. */
+static gsize
+device_size (const ZieWeight *w)
+{
+  if (is_stored (w))
+    return zie_dtype_row_size (w->dtype, w->cols) * (gsize)w->rows;
+  return (gsize)(w->rows * w->cols) * (is_vector (w) ? sizeof (float) : sizeof (cuda_bf16));
 }
 
 /* By rows, while the loader goes by numbers. */
@@ -135,11 +146,13 @@ static guint8 *
 expand (const ZieWeight *w)
 {
   gsize n = (gsize)(w->rows * w->cols);
-  guint8 *expected = g_malloc (n * number_size (w));
+  guint8 *expected = g_malloc (device_size (w));
   g_autofree float *row = g_new (float, (gsize)w->cols);
   cuda_bf16 *numbers = (cuda_bf16 *)(gpointer)expected;
 
-  for (gint64 r = 0; r < w->rows; r++)
+  if (is_stored (w))
+    memcpy (expected, w->data, device_size (w));
+  for (gint64 r = 0; r < w->rows && !is_stored (w); r++)
     {
       zie_weight_row_to_f32 (w, r, row);
       for (gint64 c = 0; c < w->cols; c++)
@@ -174,7 +187,22 @@ add_weight (TestBlock *b, GRand *random, ZieDtype dtype, gint64 rows, gint64 col
     memory[1 + k + 3] &= 0xbb;
   for (gsize k = 0; k < size && dtype == ZIE_DTYPE_Q8_0; k += ZIE_Q8_0_BLOCK_SIZE)
     memory[1 + k + 1] &= 0xbb;
+  for (gsize k = 0; k < size && dtype == ZIE_DTYPE_F8_E4M3; k++)
+    memory[1 + k] &= 0xbf;
   b->weights[i] = (ZieWeight) { .data = memory + 1, .dtype = dtype, .rows = rows, .cols = cols, .use = use, .ksize = ksize };
+  if (dtype == ZIE_DTYPE_F8_E4M3)
+    {
+      gint64 n_scales = g_rand_boolean (random) ? rows : 1;
+
+      b->scales[i] = g_malloc ((gsize)n_scales * 4 + 1);
+      for (gint64 k = 0; k < n_scales; k++)
+        {
+          float scale = (float)g_rand_double_range (random, 0.5, 2);
+          memcpy (b->scales[i] + 1 + k * 4, &scale, 4);
+        }
+      b->weights[i].scales = b->scales[i] + 1;
+      b->weights[i].n_scales = n_scales;
+    }
   b->expected[i] = use == ZIE_WEIGHT_TABLE ? NULL : expand (&b->weights[i]);
   b->size += cuda_weight_size (&b->weights[i]);
 }
@@ -184,7 +212,7 @@ static Model *
 model_new (guint n, guint32 seed)
 {
   g_autoptr(GRand) random = g_rand_new_with_seed (seed);
-  static const ZieDtype types[] = { ZIE_DTYPE_BF16, ZIE_DTYPE_F32, ZIE_DTYPE_F16, ZIE_DTYPE_Q8_0 };
+  static const ZieDtype types[] = { ZIE_DTYPE_BF16, ZIE_DTYPE_F32, ZIE_DTYPE_F16, ZIE_DTYPE_F8_E4M3, ZIE_DTYPE_Q8_0 };
   Model *self = g_new (Model, 1);
 
   *self = (Model) { g_new0 (TestBlock, n), n };
@@ -194,11 +222,11 @@ model_new (guint n, guint32 seed)
 
       if (i == 0)
         add_weight (b, random, ZIE_DTYPE_BF16, 50, 64, ZIE_WEIGHT_TABLE, 0);
-      add_weight (b, random, types[i % 4], g_rand_int_range (random, 2, 70), 32 * g_rand_int_range (random, 1, 40), ZIE_WEIGHT_MATRIX, 0);
-      add_weight (b, random, types[(i + 1) % 3], 1, g_rand_int_range (random, 1, 300), ZIE_WEIGHT_MATRIX, 0);
+      add_weight (b, random, types[i % 5], g_rand_int_range (random, 2, 70), 32 * g_rand_int_range (random, 1, 40), ZIE_WEIGHT_MATRIX, 0);
+      add_weight (b, random, types[(i + 1) % 4], 1, g_rand_int_range (random, 1, 300), ZIE_WEIGHT_MATRIX, 0);
       if (i % 5 == 3)
-        add_weight (b, random, types[i % 3], 24, 9 * 16, i % 2 ? ZIE_WEIGHT_UPCONV : ZIE_WEIGHT_CONV, 3);
-      add_weight (b, random, types[(i + 2) % 4], 8, 32, ZIE_WEIGHT_MATRIX, 0);
+        add_weight (b, random, types[i % 4], 24, 9 * 16, i % 2 ? ZIE_WEIGHT_UPCONV : ZIE_WEIGHT_CONV, 3);
+      add_weight (b, random, types[(i + 2) % 5], 8, 32, ZIE_WEIGHT_MATRIX, 0);
       b->size = (b->size + 4095) / 4096 * 4096;
       b->block.id = ++last_id;
       b->block.weights = b->weights;
@@ -214,6 +242,7 @@ model_free (Model *self)
       {
         g_free (self->blocks[i].memory[k]);
         g_free (self->blocks[i].expected[k]);
+        g_free (self->blocks[i].scales[k]);
       }
   g_free (self->blocks);
   g_free (self);
@@ -298,6 +327,18 @@ look (gpointer data)
   g_free (l);
 }
 
+static void
+look_at (Rig *rig, const guint8 *got, const guint8 *expected, gsize size, guint *n)
+{
+  CudaBackend *cuda = cuda_of (rig);
+  Look *l = g_new (Look, 1);
+
+  *l = (Look) { rig, got, expected, size };
+  g_assert_nonnull (got);
+  fake_launch (cuda->compute, look, l);
+  (*n)++;
+}
+
 /* Where blocks go: FLAGS[i] 'r' resident, 's' streamed, '-' not in the job. */
 typedef struct
 {
@@ -355,12 +396,12 @@ use (Rig *rig, const TestBlock *b, guint *n)
     if (b->expected[k] != NULL)
       {
         const ZieWeight *w = &b->weights[k];
-        Look *l = g_new (Look, 1);
+        const float *scales = cuda_weights_find_scales (cuda->weights, w);
 
-        *l = (Look) { rig, cuda_weights_find (cuda->weights, w), b->expected[k], (gsize)(w->rows * w->cols) * number_size (w) };
-        g_assert_nonnull (l->got);
-        fake_launch (cuda->compute, look, l);
-        (*n)++;
+        look_at (rig, cuda_weights_find (cuda->weights, w), b->expected[k], device_size (w), n);
+        g_assert_true ((scales != NULL) == (is_stored (w) && w->scales != NULL));
+        if (scales != NULL)
+          look_at (rig, (const guint8 *)scales, w->scales, (gsize)w->n_scales * sizeof (float), n);
       }
   cuda_weights_release (cuda->weights, &b->block);
   return !zie_op_cancelled (&ctx);
@@ -493,6 +534,30 @@ models_change (void)
     }
 }
 
+/* Quantised matrices take what they take in the file, others what bf16 takes. */
+static void
+sizes (void)
+{
+  float scales[64] = { 0 };
+  ZieWeight w = { .dtype = ZIE_DTYPE_Q4_K, .rows = 64, .cols = 512, .use = ZIE_WEIGHT_MATRIX };
+
+  g_assert_cmpuint (cuda_weight_size (&w), ==, 64 * 2 * 144);
+  w.rows = 1;
+  g_assert_cmpuint (cuda_weight_size (&w), ==, 512 * 4);
+  w.rows = 64;
+  w.dtype = ZIE_DTYPE_F16;
+  g_assert_cmpuint (cuda_weight_size (&w), ==, 64 * 512 * 2);
+  w.dtype = ZIE_DTYPE_F8_E4M3;
+  g_assert_cmpuint (cuda_weight_size (&w), ==, 64 * 512);
+  w.scales = (const guint8 *)scales;
+  w.n_scales = 64;
+  g_assert_cmpuint (cuda_weight_size (&w), ==, 64 * 512 + 256);
+  w.cols = 500;                                  /* no whole vectors: bf16 */
+  g_assert_cmpuint (cuda_weight_size (&w), ==, 64 * 500 * 2);
+  w.use = ZIE_WEIGHT_TABLE;
+  g_assert_cmpuint (cuda_weight_size (&w), ==, 0);
+}
+
 /* Weights that pass several stretches of locked memory, in the middle of rows and between weights. */
 static void
 large (void)
@@ -502,8 +567,8 @@ large (void)
   g_autoptr(Rig) rig = open_or_die ();
   TestBlock *b = &model->blocks[0];
 
-  add_weight (b, random, ZIE_DTYPE_Q8_0, 2500, 8192, ZIE_WEIGHT_MATRIX, 0);
-  add_weight (b, random, ZIE_DTYPE_BF16, 2100, 9000, ZIE_WEIGHT_MATRIX, 0);
+  add_weight (b, random, ZIE_DTYPE_Q6_K, 2500, 8192, ZIE_WEIGHT_MATRIX, 0);
+  add_weight (b, random, ZIE_DTYPE_F8_E4M3, 2100, 9000, ZIE_WEIGHT_MATRIX, 0);
   b->size = (b->size + 4095) / 4096 * 4096;
   run_whole (rig, model, "r", 0, "a");
   run_whole (rig, model, "s", 2, "aa");
@@ -675,6 +740,7 @@ main (int argc, char **argv)
   static const char *const losing[] = { "cudaMalloc", "cudaMemcpyAsync", "cudaEventRecord", "cudaStreamSynchronize", "zie_cuda_conv_pack" };
 
   g_test_init (&argc, &argv, NULL);
+  g_test_add_func ("/cuda-weights/sizes", sizes);
   for (gsize i = 0; i < G_N_ELEMENTS (tests); i++)
     {
       g_autofree char *path = g_strconcat ("/cuda-weights/", tests[i].name, NULL);
