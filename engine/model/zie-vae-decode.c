@@ -39,12 +39,15 @@ trunk (const ZieVae *self, ZieOpCtx *ctx, ZieVaeWalk *walk, gpointer data)
   walk->x = zie_vae_walk_take (walk, ctx, walk->at, 0, decode->h, decode->w, self->config.latent_channels, NULL);
   ctx->ops->planes_to_pixels (ctx, &walk->x, decode->latent, 1.0f / self->config.scaling_factor, self->config.shift_factor);
   zie_dump_op (ctx, &walk->x, "vae.in");
+  zie_op_enter (ctx, ZIE_PLACE_VAE_MIDDLE, 0);
   zie_vae_conv (ctx, walk, &net->conv_in);
   zie_vae_res (self, ctx, walk, &net->mid[0]);
   report (decode, ctx, &layer, n_layers);
+  zie_op_enter (ctx, ZIE_PLACE_VAE_MIDDLE, 1);
   if (self->config.mid_attention && !zie_op_cancelled (ctx))
     zie_vae_attention (self, ctx, walk, &net->attention);
   report (decode, ctx, &layer, n_layers);
+  zie_op_enter (ctx, ZIE_PLACE_VAE_MIDDLE, 2);
   zie_vae_res (self, ctx, walk, &net->mid[1]);
   report (decode, ctx, &layer, n_layers);
   zie_dump_op (ctx, &walk->x, "vae.mid");
@@ -53,6 +56,7 @@ trunk (const ZieVae *self, ZieOpCtx *ctx, ZieVaeWalk *walk, gpointer data)
     {
       const ZieVaeLevel *level = &net->levels[i];
 
+      zie_op_enter (ctx, ZIE_PLACE_VAE_UP, i);
       for (int j = 0; j < level->n_res && !zie_op_cancelled (ctx); j++)
         {
           zie_vae_res (self, ctx, walk, &level->res[j]);
@@ -80,6 +84,7 @@ emit_bands (const ZieVae *self, ZieOpCtx *ctx, const ZieTensor *x, const ZieVaeS
   ZieTensor scale, shift, rows;
   gboolean go_on = TRUE;
 
+  zie_op_enter (ctx, ZIE_PLACE_VAE_OUT, 0);
   zie_vae_norm (self, ctx, x, &self->decoder.norm_out, &scale, &shift);
   rows = zie_tensor_new_image (ctx->arena, ZIE_DTYPE_F32, MIN (band_rows, x->h), x->w, 3);
 

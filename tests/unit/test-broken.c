@@ -154,7 +154,7 @@ plant_stage (Fixture *f, ZieStage stage, gboolean is_nan)
 }
 
 static const char *const places[] = { "layer 2 of the text encoder", "block 1 of the transformer's context refiner",
-                                      "layer 2 of the transformer", "the VAE decoder" };
+                                      "layer 2 of the transformer", "up block 1 of the VAE decoder" };
 
 /* How far two pictures are apart, in levels of 255. */
 static double

@@ -95,6 +95,7 @@ zie_cpu_group_norm_finish (ZieOpCtx *ctx, ZieTensor *scale, ZieTensor *shift, vo
             squares += all.sums[(i * 2 + 1) * channels + c];
           }
       mean = sum / n;
+      zie_op_check_factor (ctx, isfinite (squares) ? 1.0f : 0.0f);
       rstd = 1.0 / sqrt (MAX (squares / n - mean * mean, 0.0) + (double)eps);
 
       for (gint64 c = g * per_group; c < (g + 1) * per_group; c++)

@@ -174,7 +174,7 @@ size_t zie_cuda_group_norm_scratch (int64_t height, int64_t width, int channels)
 int zie_cuda_group_norm_add (CudaStream stream, void *sums, const cuda_bf16 *x, int64_t row0, int64_t rows, int64_t height, int64_t width,
                              int channels, int groups);
 int zie_cuda_group_norm_finish (CudaStream stream, float *scale, float *shift, const void *sums, int64_t height, int64_t width,
-                                int channels, const float *gamma, const float *beta, int groups, float eps);
+                                int channels, const float *gamma, const float *beta, int groups, float eps, CudaBroken broken);
 /* y = x * scale + shift a channel, silu of it where asked.  y may be x. */
 int zie_cuda_affine (CudaStream stream, cuda_bf16 *y, const cuda_bf16 *x, const float *scale, const float *shift, int64_t pixels,
                      int channels, int silu);

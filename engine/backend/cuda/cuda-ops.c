@@ -654,7 +654,8 @@ cuda_group_norm_finish (ZieOpCtx *ctx, ZieTensor *scale, ZieTensor *shift, void 
 {
   if (begin (ctx, "group_norm finish", zie_op_shape_group_norm_finish (scale, shift, gamma, beta, groups)))
     end (ctx, zie_cuda_group_norm_finish (stream_of (ctx), zie_tensor_f32 (scale), zie_tensor_f32 (shift), sums, height, width,
-                                          (int)scale->cols, vector (ctx, gamma), vector (ctx, beta), groups, eps));
+                                          (int)scale->cols, vector (ctx, gamma), vector (ctx, beta), groups, eps,
+                                          broken_of (ctx)));
 }
 
 static void

@@ -211,7 +211,7 @@ part_count (const StatsShape &s, int i, int per_unit)
 /* Block g: group g.  PARTIAL of the group is one range, units after each other. */
 __global__ void __launch_bounds__ (STATS_THREADS)
 group_finish_kernel (float *scale, float *shift, const float2 *partial, const float *gamma, const float *beta, int channels, int groups,
-                     float eps, StatsShape s)
+                     float eps, StatsShape s, CudaBroken broken)
 {
   __shared__ double memory[2][32];
   const int per_group = channels / groups, n_units = s.n_units / groups, per_unit = per_group / n_units;
@@ -240,6 +240,7 @@ group_finish_kernel (float *scale, float *shift, const float2 *partial, const fl
         }
     }
   factor = 1 / sqrt (block_sum (m2, memory[1]) / count + (double)eps);
+  check_factor (broken, (float)factor);
 
   for (int c = threadIdx.x; c < per_group; c += STATS_THREADS)
     {
@@ -284,7 +285,7 @@ zie_cuda_group_norm_add (CudaStream stream, void *sums, const cuda_bf16 *x, int6
 
 int
 zie_cuda_group_norm_finish (CudaStream stream, float *scale, float *shift, const void *sums, int64_t height, int64_t width, int channels,
-                            const float *gamma, const float *beta, int groups, float eps)
+                            const float *gamma, const float *beta, int groups, float eps, CudaBroken broken)
 {
   StatsShape s = stats_shape (height, width, channels, groups);
 
@@ -293,7 +294,7 @@ zie_cuda_group_norm_finish (CudaStream stream, float *scale, float *shift, const
   if (is_shape_bad (s, height, width, channels, groups))
     return CUDA_BAD_VALUE;
   return launch_kernel (group_finish_kernel, dim3 ((unsigned)groups), STATS_THREADS, 0, stream, scale, shift, (const float2 *)sums, gamma,
-                        beta, channels, groups, eps, s);
+                        beta, channels, groups, eps, s, broken);
 }
 
 /* --- y = x * scale + shift --- */

@@ -70,6 +70,7 @@ ref_group_norm_finish (ZieOpCtx *ctx, ZieTensor *scale, ZieTensor *shift, void *
           double away = parts[i * groups + g].mean - mean;
           squares += parts[i * groups + g].squares + away * away * (double)(MIN (step, height - i * step) * width * n);
         }
+      zie_op_check_factor (ctx, isfinite (squares) ? 1.0f : 0.0f);
       for (gint64 c = g * n; c < (g + 1) * n; c++)
         {
           double factor = ref_weight_at (gamma, c) / sqrt (squares / (double)(height * width * n) + eps);

@@ -600,7 +600,7 @@ check_group_norm (int64_t pixels, int channels, float mean, float spread)
   beta.fill ();
   auto run = [&] {
     MUST (zie_cuda_group_norm_add (S, scratch.p, x.p, 0, height, height, width, channels, 32));
-    MUST (zie_cuda_group_norm_finish (S, scale.p, shift.p, scratch.p, height, width, channels, gamma.p, beta.p, 32, 1e-6f));
+    MUST (zie_cuda_group_norm_finish (S, scale.p, shift.p, scratch.p, height, width, channels, gamma.p, beta.p, 32, 1e-6f, {}));
   };
   run ();
   std::vector<cuda_bf16> hx = x.host ();

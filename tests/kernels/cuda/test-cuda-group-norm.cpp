@@ -82,7 +82,7 @@ run_group_norm (const GroupCase &c, int64_t rows, std::vector<float> &scale, std
     g_assert_cmpint (zie_cuda_group_norm_add (NULL, sums.data (), x.data () + row * c.width * c.channels, row, MIN (rows, c.height - row),
                                               c.height, c.width, c.channels, c.groups), ==, 0);
   g_assert_cmpint (zie_cuda_group_norm_finish (NULL, scale.data (), shift.data (), sums.data (), c.height, c.width, c.channels,
-                                               gamma.data (), beta.data (), c.groups, 1e-6f), ==, 0);
+                                               gamma.data (), beta.data (), c.groups, 1e-6f, {}), ==, 0);
 }
 
 static void
@@ -161,7 +161,7 @@ test_refused (void)
 
   g_assert_cmpint (zie_cuda_group_norm_add (NULL, f, x, 0, 1, 1, 1, 48, 32), ==, CUDA_BAD_VALUE);
   g_assert_cmpint (zie_cuda_group_norm_add (NULL, f, x, 0, 1, 1, 1, 48, 0), ==, CUDA_BAD_VALUE);
-  g_assert_cmpint (zie_cuda_group_norm_finish (NULL, f, f, f, 1, 1, 48, f, f, 32, 1e-6f), ==, CUDA_BAD_VALUE);
+  g_assert_cmpint (zie_cuda_group_norm_finish (NULL, f, f, f, 1, 1, 48, f, f, 32, 1e-6f, {}), ==, CUDA_BAD_VALUE);
   g_assert_cmpint (zie_cuda_group_norm_add (NULL, f, x, 1, 2, 512, 1, 48, 16), ==, CUDA_BAD_VALUE);    /* within a chunk */
   g_assert_cmpint (zie_cuda_group_norm_add (NULL, f, x, 2, 3, 512, 1, 48, 16), ==, CUDA_BAD_VALUE);
   g_assert_cmpint (zie_cuda_group_norm_add (NULL, f, x, 511, 2, 512, 1, 48, 16), ==, CUDA_BAD_VALUE);
@@ -201,11 +201,34 @@ test_affine (void)
       }
 }
 
+/* A number that is none, in any group and part, is noted. */
+static void
+test_noted (void)
+{
+  enum { HEIGHT = 40, WIDTH = 30, CHANNELS = 64 };
+  Matrix<cuda_bf16> x (HEIGHT * WIDTH, CHANNELS);
+  std::vector<float> sums (zie_cuda_group_norm_scratch (HEIGHT, WIDTH, CHANNELS) / 4 + 1), f (CHANNELS), ones (CHANNELS, 1);
+
+  for (float value : { 1.0f, INFINITY, NAN })
+    for (int64_t at : { (int64_t)0, (int64_t)HEIGHT * WIDTH * CHANNELS - 1 })
+      {
+        int first = 0;
+
+        x.fill ();
+        x.data ()[at] = float_to_bf16 (value);
+        g_assert_cmpint (zie_cuda_group_norm_add (NULL, sums.data (), x.data (), 0, HEIGHT, HEIGHT, WIDTH, CHANNELS, 32), ==, 0);
+        g_assert_cmpint (zie_cuda_group_norm_finish (NULL, f.data (), f.data (), sums.data (), HEIGHT, WIDTH, CHANNELS, ones.data (),
+                                                     ones.data (), 32, 1e-6f, { &first, 5 }), ==, 0);
+        g_assert_cmpint (first, ==, value == 1.0f ? 0 : 5);
+      }
+}
+
 int
 main (int argc, char **argv)
 {
   g_test_init (&argc, &argv, NULL);
   rng = g_rand_new_with_seed (7);
+  g_test_add_func ("/cuda-group-norm/noted", test_noted);
   g_test_add_func ("/cuda-group-norm/statistics", test_group_norm);
   g_test_add_func ("/cuda-group-norm/scratch", test_scratch);
   g_test_add_func ("/cuda-group-norm/refused", test_refused);
