@@ -50,7 +50,8 @@ typedef struct
 int zie_cuda_attention (const CudaCard *card, CudaStream stream, const CudaAttention *a, CudaKernelChoice choice);
 
 /* --- gemm.cu, gemm-hopper.cu ---
- * y[m, n] = x[m, k] * w[n, k]^T + bias[n]; y bf16 or f32.  k: a multiple of 8; n, m: any (n even for bf16). */
+ * y[m, n] = x[m, k] * w[n, k]^T + bias[n]; y bf16 or f32.  Fast where k and the strides of x and w are multiples of 8, x and w
+ * aligned to 16 bytes and, for bf16, n and ldy even; right for any. */
 typedef struct
 {
   void *y;

@@ -32,6 +32,9 @@ static const Case cases[] = {
   { 4099, 64, 3840, F32 | BIAS },
   { 16384, 512, 512, BIAS },
   { 4096, 4096, 512, F32 },
+  { 47, 256, 682, 0 },             /* nothing that comes in pieces of 8, nor in pairs */
+  { 130, 77, 99, F32 | BIAS },
+  { 65, 33, 64, BIAS },
 };
 
 typedef struct

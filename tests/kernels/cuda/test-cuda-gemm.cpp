@@ -53,9 +53,8 @@ compare (const std::vector<T> &y, int64_t ldy, const std::vector<double> &expect
 
 template <class T>
 static void
-check_gemm (int (*launch) (const CudaGemm *), int64_t m, int64_t n, int64_t k, int64_t extra, bool has_bias)
+check_strides (int (*launch) (const CudaGemm *), int64_t m, int64_t n, int64_t k, int64_t ldx, int64_t ldw, int64_t ldy, bool has_bias)
 {
-  int64_t ldx = k + 16 * extra, ldw = k + 8 * extra, ldy = sizeof (T) == 4 ? n + extra : (n + 7) / 8 * 8 + 8 * extra;
   std::vector<cuda_bf16> x = random_matrix (m, k, ldx), w = random_matrix (n, k, ldw);
   std::vector<float> bias (n);
   std::vector<double> expected (m * n);
@@ -78,6 +77,14 @@ check_gemm (int (*launch) (const CudaGemm *), int64_t m, int64_t n, int64_t k, i
     g_assert_cmpint (launch (&g), ==, 0);
     compare (y, ldy, expected, m, n, sizeof (T) == 4 ? F32_TOLERANCE : BF16_TOLERANCE);
   });
+}
+
+template <class T>
+static void
+check_gemm (int (*launch) (const CudaGemm *), int64_t m, int64_t n, int64_t k, int64_t extra, bool has_bias)
+{
+  check_strides<T> (launch, m, n, k, k + 16 * extra, k + 8 * extra, sizeof (T) == 4 ? n + extra : (n + 7) / 8 * 8 + 8 * extra,
+                    has_bias);
 }
 
 template <class Tile>
@@ -112,6 +119,12 @@ test_choice (void)
   check_gemm<float> (launch, 1, 1, 8, 0, true);
   CudaGemm empty = {};
   g_assert_cmpint (launch (&empty), ==, 0);
+
+  /* What the tiles cannot read in pieces of 16 bytes or store in pairs: a K of 682, strides of 1364 and of 67, odd columns. */
+  check_strides<cuda_bf16> (launch, 17, 64, 682, 1364, 682, 64, true);
+  check_strides<cuda_bf16> (launch, 9, 33, 64, 64, 64, 33, true);
+  check_strides<cuda_bf16> (launch, 3, 10, 64, 64, 67, 11, false);
+  check_strides<float> (launch, 8, 5, 13, 13, 15, 7, true);
 }
 
 template <class T>
