@@ -73,6 +73,18 @@ place_weights (const ZieModel *model)
   g_assert_no_error (error);
 }
 
+/* A network that stopped by itself: what the device says of it. */
+static void
+assert_done (gboolean is_done)
+{
+  g_autoptr(GError) error = NULL;
+
+  if (!is_done && backend->funcs->check != NULL)
+    backend->funcs->check (backend, &error);
+  g_assert_no_error (error);
+  g_assert_true (is_done);
+}
+
 typedef void (*StageFunc) (const Case *c, ZieOpCtx *ctx, gpointer data);
 
 /* FUNC twice: on the counting device, then on the real one with exactly the memory that was counted. */
@@ -248,7 +260,7 @@ run_text (const Case *c, ZieOpCtx *ctx, gpointer data)
   const ZieQwen3 *net = &c->golden->model->text_encoder;
   ZieTensor embeds = zie_tensor_new (ctx->arena, ctx->act, n, net->config.dim);
 
-  g_assert_true (zie_qwen3_forward (net, ctx, ids, n, &embeds));
+  assert_done (zie_qwen3_forward (net, ctx, ids, n, &embeds));
   ctx->ops->download (ctx, data, &embeds);
 }
 
@@ -307,7 +319,7 @@ run_transformer (const Case *c, ZieOpCtx *ctx, gpointer data)
   for (int i = 0; i < t->n_steps; i++)
     {
       ctx->ops->upload (ctx, &latent, t->in[i].values);
-      g_assert_true (zie_dit_forward (net, ctx, &prompt, &modulation, i, &latent, &out));
+      assert_done (zie_dit_forward (net, ctx, &prompt, &modulation, i, &latent, &out));
       ctx->ops->download (ctx, t->got[i], &out);
     }
 }
@@ -378,7 +390,7 @@ run_decode (const Case *c, ZieOpCtx *ctx, gpointer data)
 
   d->ctx = ctx;
   ctx->ops->upload (ctx, &latent, d->latent);
-  g_assert_true (zie_vae_decode (net, ctx, &latent, h, w, &sink));
+  assert_done (zie_vae_decode (net, ctx, &latent, h, w, &sink));
 }
 
 static void
@@ -428,7 +440,7 @@ run_encode (const Case *c, ZieOpCtx *ctx, gpointer data)
   ZieTensor logvar = zie_tensor_new (ctx->arena, ZIE_DTYPE_F32, net->config.latent_channels, (gint64)h * w);
 
   ctx->ops->upload (ctx, &picture, e->picture.values);
-  g_assert_true (zie_vae_encode (net, ctx, &picture, h, w, &mean, &logvar));
+  assert_done (zie_vae_encode (net, ctx, &picture, h, w, &mean, &logvar));
   ctx->ops->download (ctx, e->got_mean, &mean);
   ctx->ops->download (ctx, e->got_logvar, &logvar);
 }
