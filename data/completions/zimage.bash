@@ -10,7 +10,7 @@ _zimage_options ()
     --ram-budget --vram-budget"
 
   case $1 in
-    generate) echo "$request --prompt --prompts-file --output --preview-dir --verbose --json" ;;
+    generate) echo "$request --prompt --prompts-file --output --preview-dir --report --verbose --json" ;;
     plan) echo "$request --prompt --json" ;;
     bench) echo "$request --prompt --runs --warm-up --json" ;;
     info) echo "--transformer --text-encoder --vae --tokenizer --json" ;;
@@ -42,7 +42,7 @@ _zimage_value ()
     --device | -d) words='auto cuda cpu ref' ;;
     --dtype) words='auto bf16 f32' ;;
     --source) words='huggingface modelscope' ;;
-    --model | -m | --transformer | --text-encoder | --vae | --tokenizer | --prompts-file | --output | -o | --init-image | --mask | --lora)
+    --model | -m | --transformer | --text-encoder | --vae | --tokenizer | --prompts-file | --output | -o | --report | --init-image | --mask | --lora)
       mapfile -t COMPREPLY < <(compgen -f -- "$cur")
       compopt -o filenames 2>/dev/null
       return 0 ;;

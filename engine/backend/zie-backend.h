@@ -26,6 +26,14 @@ typedef struct
   guint64 resident_size;
 } ZieWeightPlaces;
 
+/* A backend's own books of its device's memory, in bytes. */
+typedef struct
+{
+  guint64 base;                  /* what opening it took: context, libraries */
+  guint64 held, held_peak;       /* beyond that: now, and at most since the last place () */
+  guint64 loaded, streamed;      /* weights that went over since then: to stay, and through slots */
+} ZieBackendUse;
+
 typedef struct
 {
   ZieBackendKind kind;
@@ -53,6 +61,10 @@ typedef struct
   void (*release) (ZieBackend *self);
   /* Device memory held for weights.  Any thread. */
   guint64 (*get_held) (ZieBackend *self);
+  /* Quick: asks nobody.  Any thread. */
+  void (*measure) (ZieBackend *self, ZieBackendUse *use);
+  /* What is free of the device's memory, as its driver says now; 0: it does not say.  Any thread. */
+  guint64 (*get_free) (ZieBackend *self);
   /* FALSE: an op failed since the last job began, with the reason; ctx->failed has been set since.  DEVICE_LOST,
    * OUT_OF_DEVICE_MEMORY. */
   gboolean (*check) (ZieBackend *self, GError **error);

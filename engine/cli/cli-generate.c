@@ -17,6 +17,7 @@
 #include "cli-report.h"
 
 #define TICK_US 200000
+#define MAX_REPORT_SIZE (64 << 10)
 #define MAX_PREVIEW_SIDE 1024    /* 512, or the latent of a picture above 4096 pixels */
 
 /* One prompt's job. */
@@ -25,13 +26,14 @@ typedef struct
   ZieRequest request;        /* owned */
   ZiePlan *plan;             /* owned */
   ZieJob *job;               /* owned; NULL before it is submitted */
+  ZieReport *report;         /* owned; NULL where none is asked for */
   guint first_index;         /* number of its first picture */
 } Task;
 
 typedef struct
 {
   CliRequestOptions options;
-  char *prompt, *prompts_file, *output_name, *preview_dir;
+  char *prompt, *prompts_file, *output_name, *preview_dir, *report_file;
   gboolean is_json, is_verbose;
 
   CliCancel *cancel;         /* borrowed: lives as long as the program */
@@ -52,6 +54,7 @@ task_free (gpointer data)
   zie_request_clear (&self->request);
   g_clear_pointer (&self->plan, zie_plan_unref);
   g_clear_pointer (&self->job, zie_job_unref);
+  g_clear_pointer (&self->report, zie_report_free);
   g_free (self);
 }
 
@@ -69,6 +72,7 @@ generate_clear (Generate *self)
   g_clear_pointer (&self->prompts_file, g_free);
   g_clear_pointer (&self->output_name, g_free);
   g_clear_pointer (&self->preview_dir, g_free);
+  g_clear_pointer (&self->report_file, g_free);
 }
 
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (Generate, generate_clear)
@@ -82,6 +86,7 @@ parse_options (Generate *self, int argc, char **argv, GError **error)
     { "output", 'o', 0, G_OPTION_ARG_FILENAME, &self->output_name,
       N_("PNG to write or replace, or a folder (default: a name from prompt and seed, here)"), N_("FILE") },
     { "preview-dir", 0, 0, G_OPTION_ARG_FILENAME, &self->preview_dir, N_("save a small preview of each step in this folder"), N_("DIR") },
+    { "report", 0, 0, G_OPTION_ARG_FILENAME, &self->report_file, N_("write what was planned and what it took as a text"), N_("FILE") },
     { "verbose", 'v', 0, G_OPTION_ARG_NONE, &self->is_verbose, N_("say more: the plan, memory and time of each step"), NULL },
     { "json", 0, 0, G_OPTION_ARG_NONE, &self->is_json, N_("one JSON object a line on standard output, no progress"), NULL },
     { NULL }
@@ -223,6 +228,17 @@ check_folders (Generate *self, GError **error)
       || !cli_check_folder (self->output.folder, cli_png_size_bound (self->n_pictures, request->width, request->height), error))
     return FALSE;
 
+  if (self->report_file != NULL)
+    {
+      g_autofree char *folder = g_path_get_dirname (self->report_file);
+
+      if (!cli_check_folder (folder, MAX_REPORT_SIZE, error))
+        {
+          g_prefix_error (error, "--report: ");
+          return FALSE;
+        }
+    }
+
   if (self->preview_dir == NULL)
     return TRUE;
 
@@ -267,6 +283,13 @@ plan_tasks (Generate *self, GError **error)
 
       if (!(task->plan = zie_plan_new (self->model, &device, &task->request, &budget, error)))
         return FALSE;
+    }
+
+  for (guint i = 0; self->report_file != NULL && i < self->tasks->len; i++)
+    {
+      Task *task = self->tasks->pdata[i];
+
+      task->report = zie_report_new (self->model, &task->request, task->plan);
     }
 
   if (self->is_verbose)
@@ -341,6 +364,8 @@ handle_event (Generate *self, ZieEvent *event, GError **error)
   g_autoptr(GError) local = NULL;
   g_autofree char *path = NULL;
 
+  if (task->report != NULL)
+    zie_report_add_event (task->report, event);
   if (event->type == ZIE_EVENT_STARTED)
     cli_progress_begin_job (&self->progress, task->plan, task->request.n_images);
 
@@ -419,6 +444,25 @@ generate (Generate *self, GError **error)
   return submit_tasks (self, error) && follow (self, error);
 }
 
+/* Of a command that failed, too: what is known then is what is wanted. */
+static void
+save_report (Generate *self, GError **error)
+{
+  g_autoptr(GPtrArray) reports = g_ptr_array_new ();
+  GError *local = NULL;
+
+  for (guint i = 0; i < self->tasks->len; i++)
+    if (((Task *)self->tasks->pdata[i])->report != NULL)
+      g_ptr_array_add (reports, ((Task *)self->tasks->pdata[i])->report);
+  if (reports->len == 0 || zie_report_save ((ZieReport *const *)reports->pdata, reports->len, self->report_file, &local))
+    return;
+
+  if (*error == NULL)
+    g_propagate_error (error, local);
+  else
+    g_error_free (local);
+}
+
 int
 cli_generate (int argc, char **argv)
 {
@@ -433,6 +477,7 @@ cli_generate (int argc, char **argv)
   cli_report_init (&self.report, self.is_json, self.is_verbose);
 
   generate (&self, &error);
+  save_report (&self, &error);
   cli_report_result (&self.report, self.model, self.engine, error);
   return error != NULL ? cli_fail (error) : CLI_OK;
 }

@@ -89,6 +89,13 @@ on_pipeline_event (gpointer data, ZieEvent *event)
 
       if (event->step.ram_used == 0)
         event->step.ram_used = used;
+      if (run->engine->backend->funcs->measure != NULL)
+        {
+          ZieBackendUse use;
+
+          run->engine->backend->funcs->measure (run->engine->backend, &use);
+          event->step.vram_used = use.base + use.held;
+        }
     }
   else if (g_get_monotonic_time () - run->sampled_us >= MEMORY_SAMPLE_US)
     sample_memory (run);
@@ -216,6 +223,22 @@ run_job (ZieEngine *self, Run *run, guint64 *arena_peak)
   return g_steal_pointer (&error);
 }
 
+static void
+measure_device (ZieEngine *self, ZieEvent *finished)
+{
+  const ZieBackendFuncs *funcs = self->backend->funcs;
+  ZieBackendUse use;
+
+  if (funcs->measure == NULL)
+    return;
+  funcs->measure (self->backend, &use);
+  finished->finished.vram_peak = use.base + use.held_peak;
+  finished->finished.bytes_loaded = use.loaded;
+  finished->finished.bytes_streamed = use.streamed;
+  if (funcs->get_free != NULL)
+    finished->finished.vram_free = funcs->get_free (self->backend);
+}
+
 /* From the queue to FINISHED.  The job leaves the list of those that the last unref cancels before anyone learns
  * of its end. */
 static void
@@ -224,6 +247,7 @@ take_job (ZieEngine *self, ZieJob *job /* transfer full */)
   Run run = { .engine = self, .job = job };
   gint64 start = g_get_monotonic_time ();
   guint64 arena_peak = 0;
+  ZieEvent *finished;
   GError *error;
   double seconds;
 
@@ -240,7 +264,9 @@ take_job (ZieEngine *self, ZieJob *job /* transfer full */)
   g_queue_remove (&self->unfinished, job);
   g_mutex_unlock (&self->lock);
 
-  send_event (self, job->id, zie_event_new_finished (error, seconds, arena_peak, run.ram_peak));
+  finished = zie_event_new_finished (error, seconds, arena_peak, run.ram_peak);
+  measure_device (self, finished);
+  send_event (self, job->id, finished);
   zie_job_set_finished (job);
   zie_job_unref (job);
 }

@@ -184,6 +184,8 @@ class Refusals(Folder):
         self.refused(2, [".png"], "-p", "a", *TINY, "-o", "a.jpg")
         self.refused(1, ["/proc", "--output"], "-p", "a", *TINY, "-o", "/proc/a.png")
         self.refused(1, ["/proc"], "-p", "a", *TINY, "--preview-dir", "/proc/previews")
+        self.refused(1, ["/proc"], "-p", "a", *TINY, "--report", "/proc/report.txt")
+        self.refused(1, ["/nonexistent/folder"], "-p", "a", *TINY, "--report", "/nonexistent/folder/report.txt")
 
     @needs_model
     def test_memory(self):
@@ -311,6 +313,19 @@ class Generate(Folder):
         shown = [line["file"] for line in self.lines(done) if line["event"] == "preview"]
         self.assertEqual(self.files("a/b"), [os.path.basename(name) for name in shown])
         self.assertIn("step_01.png", self.files("a/b"))
+
+    def test_report(self):
+        self.paint("-p", "a secret cat", "--batch", "2", "--seed", "5", "-o", "a.png", "--report", "report.txt")
+        text = self.read("report.txt").decode()
+        self.assertNotIn("secret", text)
+        for line in ["program    zimage", "result     done in", "picture 2  seed 6", "arena      planned"]:
+            self.assertIn(line, text)
+        for stage in STAGES:
+            self.assertRegex(text, rf"(?m)^{stage} +mapped .* \d+\.\d+ ")
+        os.mkdir(os.path.join(self.folder, "report"))
+        done = self.zimage("generate", "-p", "a cat", *TINY, "-o", "b.png", "--report", "report", status=1)
+        self.assertIn(b"report", done.stderr)
+        self.assertIn("b.png", self.files())
 
     def test_recipe(self):
         self.paint("-p", "a 'quoted' cat", "--negative", "dogs", "--guidance", "1.5", "--seed", "7", "--noise", "cuda",

@@ -30,6 +30,7 @@ typedef struct
   char *reason;
   GBytes *pixels;
   guint recipe_redone, n_images;
+  ZieReport *report;
 } Fixture;
 
 static const char *folder;
@@ -45,6 +46,8 @@ on_event (gpointer data, ZieEvent *event)
       g_free (f->reason);
       f->reason = g_strdup (event->redo.reason);
     }
+  if (f->report != NULL)
+    zie_report_add_event (f->report, event);
   if (event->type == ZIE_EVENT_IMAGE)
     {
       g_clear_pointer (&f->pixels, g_bytes_unref);
@@ -84,6 +87,7 @@ fixture_clear (Fixture *f)
   g_ptr_array_unref (f->planted);
   g_clear_pointer (&f->pixels, g_bytes_unref);
   g_free (f->reason);
+  zie_report_free (f->report);
 }
 
 static gboolean
@@ -97,6 +101,8 @@ run (Fixture *f, GError **error)
                            .emit_data = f, .arena = &arena, .host_arena = &host_arena };
   gboolean result;
 
+  g_clear_pointer (&f->report, zie_report_free);
+  f->report = zie_report_new (f->model, &f->request, plan);
   f->redo = f->recipe_redone = f->n_images = 0;
   result = zie_pipeline_run (&pipeline, error);
   zie_arena_store_release (&arena);
@@ -177,7 +183,7 @@ out_of_range (gconstpointer data)
   guint expected = stage == ZIE_STAGE_REFINE ? 1u << ZIE_STAGE_REFINE | 1u << ZIE_STAGE_SAMPLE : 1u << stage;
   g_autoptr(GError) error = NULL;
   g_autoptr(GBytes) right = NULL;
-  g_autofree char *json = NULL;
+  g_autofree char *json = NULL, *text = NULL;
   Fixture f;
 
   fixture_init (&f, ZIE_COMPUTE_F32);
@@ -199,6 +205,10 @@ out_of_range (gconstpointer data)
   g_assert_nonnull (strstr (f.reason, places[stage]));
   g_test_message ("stage %s: %.3f levels from f32; %s", zie_stage_name (stage), difference (right, f.pixels), f.reason);
   g_assert_cmpfloat (difference (right, f.pixels), <, 3);
+
+  text = zie_report_to_text (f.report);
+  g_assert_nonnull (strstr (text, "computed again in f32 on the CPU: "));
+  g_assert_nonnull (strstr (text, places[stage]));
 
   f.request.redone = f.recipe_redone;
   json = zie_request_to_json (&f.request);

@@ -71,6 +71,12 @@ keep_base_size (int index, guint64 before, guint64 after)
     base_sizes[index] = size;
 }
 
+static guint64
+get_base_size (int index)
+{
+  return index < MAX_CARDS && base_sizes[index] > 0 ? base_sizes[index] : CONTEXT_SIZE;
+}
+
 static int
 get_attribute (int index, enum cudaDeviceAttr attribute)
 {
@@ -107,7 +113,7 @@ describe_card (int index, ZieDevice *device, const struct cudaDeviceProp *proper
   cudaRuntimeGetVersion (&runtime);
 
   *device = (ZieDevice) { .kind = ZIE_BACKEND_CUDA, .index = index, .caps = (guint32)cc, .n_threads = 1,
-                          .memory_base = index < MAX_CARDS && base_sizes[index] > 0 ? base_sizes[index] : CONTEXT_SIZE };
+                          .memory_base = get_base_size (index) };
   g_strlcpy (device->name, properties->name, sizeof device->name);
   g_snprintf (device->detail, sizeof device->detail, "compute capability %d.%d, %d multiprocessors; driver %s, CUDA runtime %d.%d",
               properties->major, properties->minor, properties->multiProcessorCount, facts.driver[0] ? facts.driver : "unknown",
@@ -276,6 +282,7 @@ cuda_open (ZieBackend *backend, int device_index, GError **error)
     goto fail;
   backend->failed = &self->failed;
   keep_base_size (self->index, before, get_free (self->index));
+  self->base_size = get_base_size (self->index);
   g_debug ("open device=%d name=\"%s\" cc=%d sms=%d cublaslt=%s", self->index, properties.name, self->card.cc, self->card.n_sms,
            self->cublaslt ? "yes" : "no");
   return TRUE;
@@ -284,6 +291,16 @@ fail:
   cuda_set_error (error, code, "the card could not be opened");
   cuda_close (backend);
   return FALSE;
+}
+
+/* Weights are placed before the arena is reserved, and both stay until the next job: a look after each is the peak. */
+static void
+keep_peak (CudaBackend *self)
+{
+  guint64 held = cuda_weights_get_held (self->weights) + self->allocated;
+
+  if (held > self->held_peak)
+    self->held_peak = held;
 }
 
 static void *
@@ -300,6 +317,8 @@ cuda_alloc (ZieBackend *backend, gsize size, GError **error)
       cuda_set_error (error, code, "memory for the picture");
       return NULL;
     }
+  self->allocated += size;
+  keep_peak (self);
   return memory;
 }
 
@@ -311,6 +330,7 @@ cuda_free (ZieBackend *backend, void *memory, gsize size)
   cudaSetDevice (self->index);
   cudaStreamSynchronize (self->compute);         /* a cancelled job may still run in it */
   cudaFree (memory);
+  self->allocated -= size;
 }
 
 static void *
@@ -340,6 +360,7 @@ static gboolean
 cuda_place (ZieBackend *backend, const ZieWeightPlaces *places, GError **error)
 {
   CudaBackend *self = backend->data;
+  gboolean is_placed;
 
   cudaSetDevice (self->index);
   cuda_weights_settle (self->weights);           /* nothing of the last job fails this one */
@@ -347,7 +368,10 @@ cuda_place (ZieBackend *backend, const ZieWeightPlaces *places, GError **error)
   self->failure_code = cudaSuccess;
   g_atomic_int_set (&self->failed, 0);
   cuda_ok (self, cudaMemsetAsync (self->broken, 0, sizeof (int), self->compute), "a counter");
-  return cuda_weights_place (self->weights, places, error);
+  self->n_loaded = self->n_streamed = 0;
+  is_placed = cuda_weights_place (self->weights, places, error);
+  self->held_peak = cuda_weights_get_held (self->weights) + self->allocated;
+  return is_placed;
 }
 
 static void
@@ -365,6 +389,33 @@ cuda_get_held (ZieBackend *backend)
   CudaBackend *self = backend->data;
 
   return cuda_weights_get_held (self->weights);
+}
+
+static void
+cuda_measure (ZieBackend *backend, ZieBackendUse *use)
+{
+  CudaBackend *self = backend->data;
+
+  *use = (ZieBackendUse) { .base = self->base_size, .held = cuda_weights_get_held (self->weights) + self->allocated,
+                           .held_peak = self->held_peak, .loaded = self->n_loaded, .streamed = self->n_streamed };
+}
+
+/* Without NVML the context that is open is asked. */
+static guint64
+cuda_get_free (ZieBackend *backend)
+{
+  CudaBackend *self = backend->data;
+  guint64 there = get_free (self->index);
+  size_t available = 0, total = 0;
+
+  if (there > 0)
+    return there;
+  if (cudaSetDevice (self->index) != cudaSuccess || cudaMemGetInfo (&available, &total) != cudaSuccess)
+    {
+      cudaGetLastError ();
+      return 0;
+    }
+  return available;
 }
 
 static gboolean
@@ -415,6 +466,8 @@ static const ZieBackendFuncs funcs = {
   .place = cuda_place,
   .release = cuda_release,
   .get_held = cuda_get_held,
+  .measure = cuda_measure,
+  .get_free = cuda_get_free,
   .check = cuda_check,
   .profile = cuda_profile,
 };

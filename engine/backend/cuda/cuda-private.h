@@ -55,6 +55,9 @@ typedef struct
   int *broken;                   /* of ZieOpCtx, device; and the pinned number that downloads bring it to */
   int *broken_seen;
 
+  guint64 base_size;             /* what opening took */
+  _Atomic guint64 allocated, held_peak, n_loaded, n_streamed;        /* bytes: of ZieBackendUse */
+
   const char *op;                /* that is being launched: for messages */
   CudaProfile *profile;          /* NULL: nothing is timed */
   CudaWeights *weights;

@@ -487,6 +487,7 @@ loader_main (gpointer data)
       self->is_broken = FALSE;
       load_block (self, block);
       self->load_size += block->size;
+      *(block->is_resident ? &self->backend->n_loaded : &self->backend->n_streamed) += block->size;
 
       g_mutex_lock (&self->lock);
       if (g_queue_is_empty (&self->queue))

@@ -33,9 +33,9 @@ struct _ZieEvent
     struct { guint64 seed; ZieImage *image; double stage_seconds[ZIE_N_STAGES]; ZieRequest *recipe; double *step_seconds; guint n_steps; } image;
     struct { ZiePlan *plan; char *reason; } plan;
     struct { ZieStage stage; char *reason; } redo;
-    /* error NULL = done.  vram_peak: what was held of the device's memory at most, the context counted; vram_used: what its driver
-     * says is in use at the end, by all programs (0: it does not say); both 0 on the CPU. */
-    struct { GError *error; double seconds; guint64 arena_peak, ram_peak, vram_peak, vram_used, bytes_streamed; } finished;
+    /* error NULL = done.  On a device with memory of its own, else 0: vram_peak, what was held of it at most, the context counted;
+     * vram_free, what its driver says is free at the end (0: it does not say); weights that went over, to stay and through slots. */
+    struct { GError *error; double seconds; guint64 arena_peak, ram_peak, vram_peak, vram_free, bytes_loaded, bytes_streamed; } finished;
   };
 };
 

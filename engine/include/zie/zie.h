@@ -9,6 +9,7 @@
 #include <zie/zie-job.h>
 #include <zie/zie-model.h>
 #include <zie/zie-plan.h>
+#include <zie/zie-report.h>
 #include <zie/zie-request.h>
 #include <zie/zie-types.h>
 #include <zie/zie-version.h>

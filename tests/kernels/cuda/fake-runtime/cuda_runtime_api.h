@@ -67,6 +67,7 @@ const char *cudaGetErrorString (cudaError_t error);
 
 cudaError_t cudaMalloc (void **memory, size_t size);
 cudaError_t cudaFree (void *memory);
+cudaError_t cudaMemGetInfo (size_t *available, size_t *total);
 cudaError_t cudaHostAlloc (void **memory, size_t size, unsigned flags);
 cudaError_t cudaFreeHost (void *memory);
 cudaError_t cudaMemsetAsync (void *memory, int value, size_t size, cudaStream_t stream);

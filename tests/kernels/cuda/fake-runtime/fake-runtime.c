@@ -44,6 +44,7 @@ static GHashTable *device, *pinned;              /* address to size */
 static GHashTable *streams, *events;             /* sets */
 static GHashTable *counts;                       /* name to calls */
 static guint64 n_copied;
+static gsize others;                             /* device memory that other programs have */
 static char *failing;                            /* function, or NULL */
 static guint fails_at;
 static gboolean is_lasting, is_lost, has_failed;
@@ -292,7 +293,7 @@ fake_start (FakeOrder new_order, guint32 seed)
   g_clear_pointer (&random_steps, g_rand_free);
   random_steps = g_rand_new_with_seed (seed);
   order = new_order;
-  n_copied = 0;
+  n_copied = others = 0;
   is_lost = has_failed = FALSE;
   g_rec_mutex_unlock (&lock);
 }
@@ -366,7 +367,7 @@ cudaError_t
 cudaGetDeviceProperties (struct cudaDeviceProp *properties, int index)
 {
   ENTER ();
-  *properties = (struct cudaDeviceProp) { .name = "no card", .totalGlobalMem = (size_t)8 << 30, .major = 8, .multiProcessorCount = 4 };
+  *properties = (struct cudaDeviceProp) { .name = "no card", .totalGlobalMem = FAKE_MEMORY, .major = 8, .multiProcessorCount = 4 };
   return leave (cudaSuccess);
 }
 
@@ -427,10 +428,54 @@ cudaGetErrorString (cudaError_t error)
 
 /* --- memory --- */
 
+/* All that is there, and what nobody has of it. */
+static gsize
+count_free (void)
+{
+  GHashTableIter iter;
+  gpointer size;
+  gsize used = others;
+
+  g_hash_table_iter_init (&iter, device);
+  while (g_hash_table_iter_next (&iter, NULL, &size))
+    used += GPOINTER_TO_SIZE (size);
+  return FAKE_MEMORY - MIN (used, FAKE_MEMORY);
+}
+
+void
+fake_set_others (gsize size)
+{
+  g_rec_mutex_lock (&lock);
+  others = size;
+  g_rec_mutex_unlock (&lock);
+}
+
+gsize
+fake_get_used (void)
+{
+  gsize used;
+
+  g_rec_mutex_lock (&lock);
+  used = FAKE_MEMORY - count_free () - others;
+  g_rec_mutex_unlock (&lock);
+  return used;
+}
+
+cudaError_t
+cudaMemGetInfo (size_t *available, size_t *total)
+{
+  ENTER ();
+  *available = count_free ();
+  *total = FAKE_MEMORY;
+  return leave (cudaSuccess);
+}
+
 cudaError_t
 cudaMalloc (void **memory, size_t size)
 {
   ENTER ();
+  if (size > count_free ())
+    return leave (last_error = cudaErrorMemoryAllocation);
   *memory = memset (g_malloc (size), 0xff, size);
   g_hash_table_insert (device, *memory, GSIZE_TO_POINTER (size));
   return leave (cudaSuccess);

@@ -34,6 +34,11 @@ guint fake_count (const char *function);
 guint64 fake_get_copied (void);
 guint fake_get_n_pinned (void);
 
+/* The card's memory; what other programs have of it from now on; what this one has. */
+#define FAKE_MEMORY ((size_t)8 << 30)
+void fake_set_others (gsize size);
+gsize fake_get_used (void);
+
 /* Waits for all streams, unless the card is lost; cannot fail. */
 void fake_finish (void);
 
