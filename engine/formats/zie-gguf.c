@@ -680,3 +680,42 @@ zie_gguf_get_meta (const ZieGguf *self, const char *key)
                 (const guint8 *)g_mapped_file_get_contents (self->map) + g_mapped_file_get_length (self->map), FALSE);
   return g_string_free (text, FALSE);
 }
+
+/* The items of an array of TYPE under KEY; NULL: it is no such thing. */
+static const guint8 *
+find_array (const ZieGguf *self, const char *key, MetaType type, guint64 *n)
+{
+  const Meta *meta = find_meta (self, key);
+
+  if (meta == NULL || meta->type != TYPE_ARRAY || peek_u32 (meta->value) != type)
+    return NULL;
+  *n = peek_u64 (meta->value + 4);
+  return meta->value + 12;
+}
+
+gboolean
+zie_gguf_get_strings (const ZieGguf *self, const char *key, ZieGgufStrings *strings)
+{
+  strings->at = find_array (self, key, TYPE_STRING, &strings->n);
+  return strings->at != NULL;
+}
+
+const char *
+zie_gguf_next_string (ZieGgufStrings *strings, gsize *length)
+{
+  const char *text;
+
+  if (strings->n == 0)
+    return NULL;
+  *length = (gsize)peek_u64 (strings->at);
+  text = (const char *)strings->at + 8;
+  strings->at += 8 + *length;
+  strings->n--;
+  return text;
+}
+
+const guint8 *
+zie_gguf_get_int32s (const ZieGguf *self, const char *key, guint64 *n)
+{
+  return find_array (self, key, TYPE_I32, n);
+}

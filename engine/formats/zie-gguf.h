@@ -20,4 +20,18 @@ const ZieTensorInfo *zie_gguf_get (const ZieGguf *self, guint index);      /* in
 #define ZIE_GGUF_META_ITEMS 64
 char *zie_gguf_get_meta (const ZieGguf *self, const char *key);
 
+/* A walk over an array of strings in the metadata; valid as long as the file. */
+typedef struct
+{
+  const guint8 *at;
+  guint64 n;             /* that are left */
+} ZieGgufStrings;
+
+/* FALSE: KEY is not there, or something else. */
+gboolean zie_gguf_get_strings (const ZieGguf *self, const char *key, ZieGgufStrings *strings);
+/* The bytes of the next one (borrowed, not ended by NUL, any bytes); NULL: that was all. */
+const char *zie_gguf_next_string (ZieGgufStrings *strings, gsize *length);
+/* The numbers of an array of int32, little-endian, perhaps unaligned (borrowed); NULL: KEY is not there, or something else. */
+const guint8 *zie_gguf_get_int32s (const ZieGguf *self, const char *key, guint64 *n);
+
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (ZieGguf, zie_gguf_free)

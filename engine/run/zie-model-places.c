@@ -142,9 +142,25 @@ name_of_folder (const char *folder)
   return g_steal_pointer (&name);
 }
 
+/* tokenizer.json in FOLDER, or vocab.json of the older form; NULL: neither. */
+static char *
+find_tokenizer (const char *folder)
+{
+  g_autofree char *merges = NULL;
+  char *path = file_in (folder, "tokenizer.json");
+
+  if (path != NULL)
+    return path;
+  merges = file_in (folder, "merges.txt");
+  return merges != NULL ? file_in (folder, "vocab.json") : NULL;
+}
+
 static void
 use_diffusers (ZieModelPlaces *self, const char *folder)
 {
+  g_autofree char *tokenizers = NULL;
+  char *tokenizer;
+
   set_path (&self->folder, g_strdup (folder));
   set_path (&self->name, name_of_folder (folder));
   for (int i = 0; i < ZIE_N_MODEL_PARTS; i++)
@@ -152,7 +168,10 @@ use_diffusers (ZieModelPlaces *self, const char *folder)
       set_path (&self->weights[i], g_build_filename (folder, part_rows[i].folder, NULL));
       set_path (&self->configs[i], g_build_filename (folder, part_rows[i].folder, "config.json", NULL));
     }
-  set_path (&self->tokenizer, g_build_filename (folder, "tokenizer", "tokenizer.json", NULL));
+  tokenizers = g_build_filename (folder, "tokenizer", NULL);
+  if ((tokenizer = find_tokenizer (tokenizers)) == NULL)         /* then it is what messages speak of */
+    tokenizer = g_build_filename (tokenizers, "tokenizer.json", NULL);
+  set_path (&self->tokenizer, tokenizer);
 }
 
 static void
@@ -163,7 +182,7 @@ use_file (ZieModelPlaces *self, ZieModelPartKind part, const char *path)
   set_path (&self->weights[part], g_strdup (path));
   set_path (&self->configs[part], find_config (folder, part));
   if (part == ZIE_MODEL_TEXT_ENCODER && self->tokenizer == NULL)
-    self->tokenizer = file_in (folder, "tokenizer.json");
+    self->tokenizer = find_tokenizer (folder);
 }
 
 /* The index of the set that PATH is a shard of, or PATH. */
@@ -368,7 +387,7 @@ resolve_loose (ZieModelPlaces *self, const char *folder, GError **error)
     }
   fill_from (self, found);
   if (self->tokenizer == NULL)
-    self->tokenizer = file_in (folder, "tokenizer.json");
+    self->tokenizer = find_tokenizer (folder);
   set_path (&self->name, self->weights[ZIE_MODEL_TRANSFORMER] != NULL && !is_own_folder (folder)
                            ? name_of_file (self->weights[ZIE_MODEL_TRANSFORMER]) : name_of_folder (folder));
   return TRUE;
@@ -503,7 +522,7 @@ fill_from_diffusers (ZieModelPlaces *self, const char *folder)
       if (i == ZIE_MODEL_TEXT_ENCODER && self->tokenizer == NULL)
         {
           g_autofree char *tokenizer = g_build_filename (folder, "tokenizer", NULL);
-          self->tokenizer = file_in (tokenizer, "tokenizer.json");
+          self->tokenizer = find_tokenizer (tokenizer);
         }
       add_note (self, "%s was taken from %s", part_rows[i].words, folder);
     }
@@ -600,8 +619,13 @@ zie_model_places_find (ZieModelPlaces *self, const ZieModelSource *source, GErro
       goto fail;
     }
   if (source->tokenizer != NULL)
-    set_path (&self->tokenizer, is_folder (source->tokenizer) ? g_build_filename (source->tokenizer, "tokenizer.json", NULL)
-                                                              : g_strdup (source->tokenizer));
+    {
+      char *found = find_tokenizer (source->tokenizer);
+
+      set_path (&self->tokenizer, found != NULL                   ? found
+                                  : is_folder (source->tokenizer) ? g_build_filename (source->tokenizer, "tokenizer.json", NULL)
+                                                                  : g_strdup (source->tokenizer));
+    }
   if (!is_complete (self))
     fill_missing (self, anchor);
   self->form = describe_form (self);

@@ -54,48 +54,63 @@ find_data (const char *folder, const char *name)
   return NULL;
 }
 
-/* The tokenizer that lies with the model; Qwen3's own, which comes with the program, for encoders of its size. */
+/* PATH's, if it fits the text encoder's table. */
+static gboolean
+load_tokenizer (ZieModel *self, const char *path, GError **error)
+{
+  int n_rows = self->text_encoder.config.vocab_size;
+  g_autoptr(ZieTokenizer) tokenizer = zie_tokenizer_load (path, error);
+
+  if (tokenizer == NULL)
+    return FALSE;
+  if (zie_tokenizer_get_vocab_size (tokenizer) > (guint)n_rows)
+    {
+      g_set_error (error, ZIE_ERROR, ZIE_ERROR_FILE_CORRUPT,
+                   "%s: the tokenizer has %u ids but the text encoder's table has %d rows; the two are of different models", path,
+                   zie_tokenizer_get_vocab_size (tokenizer), n_rows);
+      return FALSE;
+    }
+  self->tokenizer = g_steal_pointer (&tokenizer);
+  self->info.tokenizer = keep (self, g_strdup (path));
+  return TRUE;
+}
+
+/* The tokenizer that lies with the model or in the encoder's own file; Qwen3's, which comes with the program, for encoders of its
+ * size. */
 static gboolean
 open_tokenizer (ZieModel *self, const ZieModelPlaces *places, gboolean optional, GError **error)
 {
-  int n_rows = self->text_encoder.config.vocab_size;
-  g_autofree char *path = g_strdup (places->tokenizer);
-  gboolean is_there = path != NULL && g_file_test (path, G_FILE_TEST_EXISTS);
+  const char *encoder = places->weights[ZIE_MODEL_TEXT_ENCODER];
+  gboolean is_qwen3 = self->text_encoder.config.vocab_size == QWEN3_ROWS;
+  gboolean is_there = places->tokenizer != NULL && g_file_test (places->tokenizer, G_FILE_TEST_EXISTS);
+  g_autofree char *own = NULL;
 
   self->info.tokenizer = "";
   if (optional && !is_there)
     return TRUE;
-  if (!is_there && n_rows == QWEN3_ROWS)
+  if (is_there)
+    return load_tokenizer (self, places->tokenizer, error);
+  own = is_qwen3 ? find_data ("qwen3-tokenizer", "tokenizer.json.gz") : NULL;
+  if (g_file_test (encoder, G_FILE_TEST_IS_REGULAR) && zie_tokenizer_is_inside (encoder))
     {
-      char *own = find_data ("qwen3-tokenizer", "tokenizer.json.gz");
-      if (own != NULL)
-        {
-          g_free (path);
-          path = own;
-        }
-    }
-  if (path == NULL)
-    {
-      g_set_error (error, ZIE_ERROR, ZIE_ERROR_FILE_NOT_FOUND,
-                   n_rows == QWEN3_ROWS ? "%s: no tokenizer.json lies with this text encoder, and the program's own is not installed; reinstall the "
-                                          "program, or name one with --tokenizer"
-                                        : "%s: no tokenizer.json lies with this text encoder, whose table is not Qwen3's; name one with --tokenizer",
-                   places->weights[ZIE_MODEL_TEXT_ENCODER]);
-      return FALSE;
-    }
+      g_autoptr(GError) inner = NULL;
 
-  self->tokenizer = zie_tokenizer_load (path, error);
-  if (self->tokenizer == NULL)
-    return FALSE;
-  if (zie_tokenizer_get_vocab_size (self->tokenizer) > (guint)n_rows)
-    {
-      g_set_error (error, ZIE_ERROR, ZIE_ERROR_FILE_CORRUPT,
-                   "%s: the tokenizer has %u ids but the text encoder's table has %d rows; the two are of different models", path,
-                   zie_tokenizer_get_vocab_size (self->tokenizer), n_rows);
-      return FALSE;
+      if (load_tokenizer (self, encoder, own != NULL ? &inner : error))
+        return TRUE;
+      if (own == NULL)
+        return FALSE;
+      g_debug ("the program's own tokenizer is used: %s", inner->message);
     }
-  self->info.tokenizer = keep (self, g_steal_pointer (&path));
-  return TRUE;
+  if (own != NULL)
+    return load_tokenizer (self, own, error);
+  if (places->tokenizer != NULL)
+    return load_tokenizer (self, places->tokenizer, error);       /* which says that it is not there */
+  g_set_error (error, ZIE_ERROR, ZIE_ERROR_FILE_NOT_FOUND,
+               is_qwen3 ? "%s: no tokenizer.json lies with this text encoder, and the program's own is not installed; reinstall the "
+                          "program, or name one with --tokenizer"
+                        : "%s: no tokenizer.json lies with this text encoder, whose table is not Qwen3's; name one with --tokenizer",
+               encoder);
+  return FALSE;
 }
 
 static ZieWeightFile *

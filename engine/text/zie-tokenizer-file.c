@@ -10,13 +10,11 @@
 #include "zie-json-reader.h"
 #include "zie-json.h"
 #include "zie-pretokenize.h"
+#include "zie-tokenizer-private.h"
 
 /* The file is one JSON object of 11 MB, nearly all of it the vocabulary (an object of 150,000 numbers) and the merges (an
  * array of as many pairs).  A tree of those takes json-glib half a second and 100 MB, so the two are read in passing, and
  * json-glib gets the few settings around them. */
-
-#define MAX_FILE_SIZE ((gsize)256 << 20)
-#define MAX_ADDED_LENGTH 256
 
 /* Where the large parts stand (NULL: not there), and the file without them. */
 typedef struct
@@ -79,18 +77,13 @@ alphabet_byte (gunichar c)
   return c == 323 ? 173 : -1;
 }
 
-/* Reads a string (or a member's name) in the byte alphabet and puts the bytes it stands for in its place.  With SPLIT, one space (which is not
- * in the alphabet) stands in it: *SPLIT is the number of bytes before it. */
-static gboolean
-read_token (ZieJsonReader *reader, gboolean is_key, GString *token, gsize *split)
+ZieAlphabet
+zie_tokenizer_to_bytes (GString *token, gsize *split)
 {
   gsize n = 0;
 
   if (split != NULL)
     *split = 0;
-  if (!(is_key ? zie_json_reader_key (reader, token) : zie_json_reader_string (reader, token)))
-    return FALSE;
-
   for (const char *at = token->str; *at != '\0';)
     {
       gunichar c = g_utf8_get_char (at);
@@ -100,20 +93,37 @@ read_token (ZieJsonReader *reader, gboolean is_key, GString *token, gsize *split
       if (c == ' ' && split != NULL && *split == 0 && n > 0)
         *split = n;
       else if (byte < 0)
-        return zie_json_reader_fail (reader, "before this, a character that stands for no byte");
+        return ZIE_ALPHABET_FOREIGN;
       else
         token->str[n++] = (char)byte;     /* always behind AT */
     }
 
   token->len = n;
-  if (n == 0 || (split != NULL && (*split == 0 || *split == n)))
-    return zie_json_reader_fail (reader, split == NULL ? "before this, an empty token" :
-                                                         "before this, not two tokens with a space between");
+  return n == 0 || (split != NULL && (*split == 0 || *split == n)) ? ZIE_ALPHABET_EMPTY : ZIE_ALPHABET_FINE;
+}
+
+/* Reads a string (or a member's name) in the byte alphabet as the bytes it stands for. */
+static gboolean
+read_token (ZieJsonReader *reader, gboolean is_key, GString *token, gsize *split)
+{
+  if (!(is_key ? zie_json_reader_key (reader, token) : zie_json_reader_string (reader, token)))
+    return FALSE;
+
+  switch (zie_tokenizer_to_bytes (token, split))
+    {
+    case ZIE_ALPHABET_FOREIGN:
+      return zie_json_reader_fail (reader, "before this, a character that stands for no byte");
+    case ZIE_ALPHABET_EMPTY:
+      return zie_json_reader_fail (reader, split == NULL ? "before this, an empty token" :
+                                                           "before this, not two tokens with a space between");
+    case ZIE_ALPHABET_FINE:
+      break;
+    }
   return TRUE;
 }
 
-static void
-read_vocab (ZieJsonReader *reader, ZieBpe *bpe)
+void
+zie_tokenizer_read_vocab (ZieJsonReader *reader, ZieBpe *bpe)
 {
   g_autoptr(GString) token = g_string_new (NULL);
 
@@ -271,14 +281,25 @@ zie_added_token_clear (ZieAddedToken *self)
   g_free (self->content);
 }
 
-static gboolean
-read_added_token (JsonNode *node, const char *where, ZieAddedToken *token, GError **error)
+gboolean
+zie_tokenizer_check_added (const char *content, const char *where, GError **error)
+{
+  gsize length = strlen (content);
+
+  if (length > 0 && length <= ZIE_TOKENIZER_MAX_ADDED)
+    return TRUE;
+  g_set_error (error, ZIE_ERROR, ZIE_ERROR_FILE_CORRUPT, "%s: content has %" G_GSIZE_FORMAT " bytes, expected 1 to %d", where, length,
+               ZIE_TOKENIZER_MAX_ADDED);
+  return FALSE;
+}
+
+gboolean
+zie_tokenizer_read_added (JsonNode *node, const char *where, ZieAddedToken *token, GError **error)
 {
   static const char *const flags[] = { "single_word", "lstrip", "rstrip", "normalized" };
   static const gboolean no = FALSE;
   JsonObject *object;
   const char *content;
-  gint64 id;
 
   if (!JSON_NODE_HOLDS_OBJECT (node))
     {
@@ -301,17 +322,10 @@ read_added_token (JsonNode *node, const char *where, ZieAddedToken *token, GErro
         }
     }
 
-  if (!zie_json_get_int (object, where, "id", NULL, 0, ZIE_BPE_MAX_ID, &id, error) ||
-      !zie_json_get_string (object, where, "content", NULL, &content, error))
+  if (!zie_json_get_string (object, where, "content", NULL, &content, error) || !zie_tokenizer_check_added (content, where, error))
     return FALSE;
-  if (*content == '\0' || strlen (content) > MAX_ADDED_LENGTH)
-    {
-      g_set_error (error, ZIE_ERROR, ZIE_ERROR_FILE_CORRUPT, "%s: content has %" G_GSIZE_FORMAT " bytes, expected 1 to %d",
-                   where, strlen (content), MAX_ADDED_LENGTH);
-      return FALSE;
-    }
 
-  *token = (ZieAddedToken) { g_strdup (content), strlen (content), (guint32)id };
+  *token = (ZieAddedToken) { g_strdup (content), strlen (content), 0 };
   return TRUE;
 }
 
@@ -331,18 +345,26 @@ read_added_tokens (const char *path, JsonNode *root, GArray *added, GError **err
   for (guint i = 0; i < json_array_get_length (array); i++)
     {
       g_autofree char *where = g_strdup_printf ("%s: added_tokens[%u]", path, i);
+      JsonNode *item = json_array_get_element (array, i);
       ZieAddedToken token;
+      gint64 id;
 
-      if (!read_added_token (json_array_get_element (array, i), where, &token, error))
+      if (!zie_tokenizer_read_added (item, where, &token, error))
         return FALSE;
+      if (!zie_json_get_int (json_node_get_object (item), where, "id", NULL, 0, ZIE_BPE_MAX_ID, &id, error))
+        {
+          zie_added_token_clear (&token);
+          return FALSE;
+        }
+      token.id = (guint32)id;
       g_array_append_val (added, token);
     }
 
   return TRUE;
 }
 
-static gboolean
-check_bytes (const char *path, const ZieBpe *bpe, GError **error)
+gboolean
+zie_tokenizer_check_bytes (const char *path, const ZieBpe *bpe, GError **error)
 {
   for (guint i = 0; i < 256; i++)
     {
@@ -352,7 +374,7 @@ check_bytes (const char *path, const ZieBpe *bpe, GError **error)
       if (!zie_bpe_find (bpe, &byte, 1, &id))
         {
           g_set_error (error, ZIE_ERROR, ZIE_ERROR_FILE_CORRUPT,
-                       "%s: model.vocab: no token for the single byte 0x%02x, expected one for each of the 256", path, i);
+                       "%s: the vocabulary has no token for the single byte 0x%02x, expected one for each of the 256", path, i);
           return FALSE;
         }
     }
@@ -360,13 +382,26 @@ check_bytes (const char *path, const ZieBpe *bpe, GError **error)
   return TRUE;
 }
 
-static gboolean
-set_problem (const char *path, const char *part, const ZieJsonReader *reader, GError **error)
+gboolean
+zie_tokenizer_set_problem (const char *path, const char *part, const ZieJsonReader *reader, GError **error)
 {
   g_set_error (error, ZIE_ERROR, ZIE_ERROR_FILE_CORRUPT,
                "%s: %sat byte %" G_GSIZE_FORMAT ": %s; the file is damaged or incomplete, fetch it again", path, part,
                zie_json_reader_offset (reader), reader->problem);
   return FALSE;
+}
+
+/* A vocab.json: an object whose first value is a number. */
+static gboolean
+is_vocab (const char *text, gsize length)
+{
+  g_autoptr(GString) key = g_string_new (NULL);
+  ZieJsonReader reader;
+  guint64 id;
+
+  zie_json_reader_init (&reader, text, length);
+  zie_json_reader_enter (&reader, '{');
+  return zie_json_reader_next (&reader, '}') && zie_json_reader_key (&reader, key) && zie_json_reader_u64 (&reader, &id);
 }
 
 static gboolean
@@ -378,10 +413,13 @@ read_text (const char *path, const char *text, gsize length, ZieBpe *bpe, GArray
   ZieJsonReader reader;
   JsonObject *object;
 
+  if (is_vocab (text, length))
+    return zie_tokenizer_read_vocab_files (path, text, length, bpe, added, error);
+
   zie_json_reader_init (&reader, text, length);
   split_object (&reader, FALSE, &parts);
   if (!zie_json_reader_end (&reader))
-    return set_problem (path, "", &reader, error);
+    return zie_tokenizer_set_problem (path, "", &reader, error);
 
   if (!(object = zie_json_parse_object (rest->str, rest->len, path, error)))
     return FALSE;
@@ -399,16 +437,16 @@ read_text (const char *path, const char *text, gsize length, ZieBpe *bpe, GArray
 
   /* The text is valid JSON, as was seen above: what follows either part is of no interest here. */
   reader.at = parts.vocab;
-  read_vocab (&reader, bpe);
+  zie_tokenizer_read_vocab (&reader, bpe);
   if (reader.problem != NULL)
-    return set_problem (path, "model.vocab: ", &reader, error);
+    return zie_tokenizer_set_problem (path, "model.vocab: ", &reader, error);
 
   reader.at = parts.merges;
   read_merges (&reader, bpe);
   if (reader.problem != NULL)
-    return set_problem (path, "model.merges: ", &reader, error);
+    return zie_tokenizer_set_problem (path, "model.merges: ", &reader, error);
 
-  return check_bytes (path, bpe, error);
+  return zie_tokenizer_check_bytes (path, bpe, error);
 }
 
 /* The text inside a gzip file; NULL where it is damaged or larger than a tokenizer may be. */
@@ -429,7 +467,7 @@ unpack (const char *data, gsize size)
       status = inflate (&stream, Z_NO_FLUSH);
       g_byte_array_append (text, buffer, (guint)(sizeof buffer - stream.avail_out));
     }
-  while (status == Z_OK && text->len <= MAX_FILE_SIZE);
+  while (status == Z_OK && text->len <= ZIE_TOKENIZER_MAX_SIZE);
   inflateEnd (&stream);
   return status == Z_STREAM_END ? g_steal_pointer (&text) : NULL;
 }
@@ -445,10 +483,12 @@ read_file (const char *path, ZieBpe *bpe, GArray *added, GError **error)
     return FALSE;
 
   size = g_mapped_file_get_length (file);
-  if (size > MAX_FILE_SIZE)
+  if (size >= 4 && memcmp (g_mapped_file_get_contents (file), "GGUF", 4) == 0)
+    return zie_tokenizer_read_gguf (path, bpe, added, error);
+  if (size > ZIE_TOKENIZER_MAX_SIZE)
     {
       g_set_error (error, ZIE_ERROR, ZIE_ERROR_FILE_CORRUPT, "%s: has %" G_GSIZE_FORMAT " bytes, expected at most %" G_GSIZE_FORMAT,
-                   path, size, MAX_FILE_SIZE);
+                   path, size, ZIE_TOKENIZER_MAX_SIZE);
       return FALSE;
     }
 
@@ -460,7 +500,7 @@ read_file (const char *path, ZieBpe *bpe, GArray *added, GError **error)
       if (unpacked != NULL)
         return read_text (path, (const char *)unpacked->data, unpacked->len, bpe, added, error);
       g_set_error (error, ZIE_ERROR, ZIE_ERROR_FILE_CORRUPT, "%s: the compressed text in it is damaged or larger than %" G_GSIZE_FORMAT
-                   " bytes", path, MAX_FILE_SIZE);
+                   " bytes", path, ZIE_TOKENIZER_MAX_SIZE);
       return FALSE;
     }
   return read_text (path, text, size, bpe, added, error);

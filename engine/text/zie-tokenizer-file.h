@@ -15,6 +15,8 @@ typedef struct
 
 void zie_added_token_clear (ZieAddedToken *self);
 
-/* Reads the tokenizer.json at PATH, or its gzip, into BPE (empty) and ADDED (of ZieAddedToken), and checks that everything in it that
- * decides ids is as in Qwen's (spec 2.1).  Every single byte is a token afterwards. */
+/* Reads the tokenizer at PATH into BPE (empty) and ADDED (of ZieAddedToken), and checks that everything in it that decides ids is as in
+ * Qwen's (spec 2.1).  What PATH is, its content says: a tokenizer.json or its gzip, a vocab.json with merges.txt and the added
+ * tokens of tokenizer_config.json (or added_tokens.json) beside it, or a GGUF file with a tokenizer inside.  Every single
+ * byte is a token afterwards. */
 gboolean zie_tokenizer_file_read (const char *path, ZieBpe *bpe, GArray *added, GError **error);

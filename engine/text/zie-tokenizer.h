@@ -3,12 +3,15 @@
 
 #include <zie/zie-error.h>
 
-/* Qwen's byte-level BPE (spec section 2), read from a tokenizer.json.  Immutable after loading: any thread. */
+/* Qwen's byte-level BPE (spec section 2).  Immutable after loading: any thread. */
 typedef struct _ZieTokenizer ZieTokenizer;
 
-/* Reads the tokenizer.json at PATH.  Only what Qwen's does is accepted: another kind of tokenizer is MODEL_UNSUPPORTED, a
- * file that cannot be read whole FILE_CORRUPT, none FILE_NOT_FOUND. */
+/* Reads the tokenizer.json at PATH, the vocab.json with merges.txt beside it, or the tokenizer inside a GGUF file.  Only what Qwen's
+ * does is accepted: another kind of tokenizer is MODEL_UNSUPPORTED, a file that cannot be read whole FILE_CORRUPT, none
+ * FILE_NOT_FOUND. */
 ZieTokenizer *zie_tokenizer_load (const char *path, GError **error);
+/* PATH is a GGUF file with a tokenizer in it, of whatever kind. */
+gboolean zie_tokenizer_is_inside (const char *path);
 void zie_tokenizer_free (ZieTokenizer *self);
 guint zie_tokenizer_get_vocab_size (const ZieTokenizer *self);    /* one more than the largest id */
 

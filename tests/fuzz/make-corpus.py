@@ -56,6 +56,23 @@ def gguf_keys():
     return keys
 
 
+def tokenizer_keys():
+    """The same tokenizer inside a GGUF file."""
+    def string(text):
+        return struct.pack("<Q", len(text.encode())) + text.encode()
+
+    def array(kind, items):
+        return struct.pack("<IQ", kind, len(items)) + b"".join(items)
+
+    model, added = tokenizer()["model"], tokenizer()["added_tokens"]
+    tokens = sorted(model["vocab"], key=model["vocab"].get) + [t["content"] for t in added]
+    types = [1] * len(model["vocab"]) + [3] * len(added)
+    return [("tokenizer.ggml.model", 8, string("gpt2")), ("tokenizer.ggml.pre", 8, string("qwen2")),
+            ("tokenizer.ggml.tokens", 9, array(8, [string(t) for t in tokens])),
+            ("tokenizer.ggml.token_type", 9, array(5, [struct.pack("<i", t) for t in types])),
+            ("tokenizer.ggml.merges", 9, array(8, [string(" ".join(m)) for m in model["merges"]]))]
+
+
 def png(width, height, depth, colour, rows, extra=b"", interlace=0):
     def chunk(kind, content):
         return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
@@ -122,6 +139,11 @@ def main():
     text = json.dumps(tokenizer(), ensure_ascii=False, separators=(",", ":"))
     put("tokenizer", "good", text)
     put("tokenizer", "packed", gzip.compress(text.encode(), mtime=0))
+    put("tokenizer", "vocab", json.dumps(tokenizer()["model"]["vocab"], ensure_ascii=False))
+    put("tokenizer", "merges", "#version: 0.2\na b\n")
+    put("tokenizer", "config", json.dumps({"tokenizer_class": "Qwen2Tokenizer", "added_tokens_decoder": {
+        str(257 + i): {"content": text, "lstrip": False} for i, text in enumerate(["<|im_start|>", "<|im_end|>"])}}))
+    put("tokenizer", "gguf", gguf(3, tokenizer_keys(), []))
 
     recipe = {"prompt": "a red fox", "negative_prompt": "", "width": 256, "height": 256, "steps": 8, "seed": 7}
     put("recipe", "plain", json.dumps(recipe))

@@ -24,7 +24,8 @@ typedef struct
 {
   const char *path;
   const char *parts[ZIE_N_MODEL_PARTS];      /* files, or folders in which they are */
-  const char *tokenizer;                     /* tokenizer.json; NULL: what lies with the text encoder, or the program's own */
+  const char *tokenizer;                     /* tokenizer.json, vocab.json, a GGUF file or a folder; NULL: what lies with the text
+                                              * encoder or in its file, or the program's own */
 } ZieModelSource;
 
 typedef struct
