@@ -8,19 +8,29 @@
 #define GROUP_NORM_EPS 1e-6f
 #define NARROW_SCRATCH ((gsize)16 << 20)
 
+ZieVaeField
+zie_vae_walk_take_field (ZieVaeWalk *walk, const ZieOpCtx *ctx, gboolean is_host, int slot, gsize offset, gint64 h, gint64 w,
+                         gint64 channels, gsize *end)
+{
+  ZieVaeRoom *room = &walk->rooms[is_host];
+  gsize size = (gsize)(h * w) * zie_dtype_row_size (ctx->act, channels);
+  gsize past = (offset + size + ZIE_ARENA_ALIGN - 1) & ~(gsize)(ZIE_ARENA_ALIGN - 1);
+  guint8 *at;
+
+  room->used[slot] = past;
+  if (!room->is_sized)
+    room->need = MAX (room->need, room->used[0] + room->used[1]);
+  g_assert (room->used[0] + room->used[1] <= room->need);
+  at = slot == 0 ? room->base + offset : room->base + room->need - past;
+  if (end != NULL)
+    *end = past;
+  return (ZieVaeField) { { at, ctx->act, h * w, channels, channels, h, w }, is_host };
+}
+
 ZieTensor
 zie_vae_walk_take (ZieVaeWalk *walk, const ZieOpCtx *ctx, int slot, gsize offset, gint64 h, gint64 w, gint64 channels, gsize *end)
 {
-  gsize size = (gsize)(h * w) * zie_dtype_row_size (ctx->act, channels);
-  gsize past = (offset + size + ZIE_ARENA_ALIGN - 1) & ~(gsize)(ZIE_ARENA_ALIGN - 1);
-
-  if (walk->slot[slot] == NULL)
-    walk->need[slot] = MAX (walk->need[slot], past);
-  else
-    g_assert (past <= walk->need[slot]);
-  if (end != NULL)
-    *end = past;
-  return (ZieTensor) { walk->slot[slot] ? walk->slot[slot] + offset : NULL, ctx->act, h * w, channels, channels, h, w };
+  return zie_vae_walk_take_field (walk, ctx, FALSE, slot, offset, h, w, channels, end).t;
 }
 
 gboolean
@@ -37,12 +47,16 @@ zie_vae_walk_run (const ZieVae *self, ZieOpCtx *ctx, ZieVaeWalk *walk, ZieVaeWal
   counting.arena = &counting_arena;
   counting.tally = &tally;
   counting.cancel = NULL;
-  *walk = (ZieVaeWalk) { 0 };
+  counting.failed = NULL;
+  *walk = (ZieVaeWalk) { .rooms = { { .base = counting_arena.base }, { .base = counting_arena.base } } };
   func (self, &counting, walk, data);
 
-  *walk = (ZieVaeWalk) { .need = { walk->need[0], walk->need[1] } };
+  *walk = (ZieVaeWalk) { .rooms = { { .need = walk->rooms[0].need }, { .need = walk->rooms[1].need } } };
   for (int i = 0; i < 2; i++)
-    walk->slot[i] = zie_arena_alloc (ctx->arena, walk->need[i]);
+    {
+      walk->rooms[i].base = zie_arena_alloc (i == 0 ? ctx->arena : ctx->host, walk->rooms[i].need);
+      walk->rooms[i].is_sized = TRUE;
+    }
   return func (self, ctx, walk, data);
 }
 
@@ -58,11 +72,12 @@ void
 zie_vae_conv (ZieOpCtx *ctx, ZieVaeWalk *walk, const ZieConv *conv)
 {
   ZieConvArgs args = { .stride = 1 };
-  ZieTensor y = zie_vae_walk_take (walk, ctx, 1 - walk->at, 0, walk->x.h, walk->x.w, conv->out, NULL);
+  ZieTensor y = zie_vae_walk_take (walk, ctx, 1 - walk->at, 0, walk->x.t.h, walk->x.t.w, conv->out, NULL);
 
-  ctx->ops->conv2d (ctx, &y, &walk->x, conv, &args);
-  walk->x = y;
+  ctx->ops->conv2d (ctx, &y, &walk->x.t, conv, &args);
+  walk->x.t = y;
   walk->at = 1 - walk->at;
+  walk->offset = 0;
 }
 
 /* Each convolution reads silu (norm (…)) directly; nothing normalised is ever stored. */
@@ -79,19 +94,25 @@ norm_conv (const ZieVae *self, ZieOpCtx *ctx, ZieTensor *y, const ZieTensor *x, 
   zie_arena_rewind (ctx->arena, mark);
 }
 
-/* x becomes its own 1x1 convolution to fewer channels, in place: a stretch of rows at a time through a small scratch, whose
- * result ends where the rows that are still to be read begin, or before.  So the widest level needs one tensor less. */
+/* x becomes its own 1x1 convolution to fewer channels, in place: a stretch of rows at a time through a small scratch, towards the
+ * end of x's slot.  What is written ends where rows that are still to be read begin, or before.  So the widest level needs one
+ * tensor less. */
 static void
-narrow (ZieOpCtx *ctx, ZieTensor *x, const ZieConv *conv)
+narrow (ZieOpCtx *ctx, ZieVaeWalk *walk, const ZieConv *conv)
 {
   ZieMark mark = zie_arena_mark (ctx->arena);
-  gsize row = (gsize)x->w * zie_dtype_row_size (ctx->act, conv->out);
-  gint64 step = CLAMP ((gint64)(NARROW_SCRATCH / row), 1, x->h);
+  ZieTensor *x = &walk->x.t;
+  gsize row = (gsize)x->w * zie_dtype_row_size (ctx->act, conv->out), wide_row = (gsize)x->w * zie_dtype_row_size (ctx->act, x->cols);
+  gint64 step = CLAMP ((gint64)(NARROW_SCRATCH / row), 1, x->h), n_steps = (x->h + step - 1) / step;
+  gboolean is_upwards = walk->at == 0 || walk->offset > 0;
   ZieTensor scratch = zie_tensor_new_image (ctx->arena, ctx->act, step, x->w, conv->out);
   ZieTensor y = { x->data, ctx->act, x->rows, conv->out, conv->out, x->h, x->w };
 
-  for (gint64 r = 0; r < x->h; r += step)
+  if (!is_upwards)
+    y.data += (gsize)x->h * (wide_row - row);
+  for (gint64 i = 0; i < n_steps; i++)
     {
+      gint64 r = (is_upwards ? i : n_steps - 1 - i) * step;
       ZieConvArgs args = { .stride = 1, .row0 = r };
       ZieTensor from = scratch, to;
 
@@ -102,7 +123,15 @@ narrow (ZieOpCtx *ctx, ZieTensor *x, const ZieConv *conv)
       ctx->ops->copy (ctx, &to, &from);
     }
   *x = y;
+  if (walk->offset == 0)
+    walk->rooms[0].used[walk->at] = (row * (gsize)x->h + ZIE_ARENA_ALIGN - 1) & ~(gsize)(ZIE_ARENA_ALIGN - 1);
   zie_arena_rewind (ctx->arena, mark);
+}
+
+void
+zie_vae_res_half (const ZieVae *self, ZieOpCtx *ctx, const ZieTensor *x, const ZieVaeRes *res, ZieTensor *h)
+{
+  norm_conv (self, ctx, h, x, &res->norm1, &res->conv1, NULL);
 }
 
 void
@@ -110,27 +139,28 @@ zie_vae_res (const ZieVae *self, ZieOpCtx *ctx, ZieVaeWalk *walk, const ZieVaeRe
 {
   int other = 1 - walk->at;
   gsize behind_h;
-  ZieTensor h = zie_vae_walk_take (walk, ctx, other, 0, walk->x.h, walk->x.w, res->conv1.out, &behind_h);
+  ZieTensor h = zie_vae_walk_take (walk, ctx, other, 0, walk->x.t.h, walk->x.t.w, res->conv1.out, &behind_h);
 
-  norm_conv (self, ctx, &h, &walk->x, &res->norm1, &res->conv1, NULL);
+  zie_vae_res_half (self, ctx, &walk->x.t, res, &h);
   if (!res->has_shortcut)
     {
-      norm_conv (self, ctx, &walk->x, &h, &res->norm2, &res->conv2, &walk->x);     /* over the input, pixel by pixel */
+      norm_conv (self, ctx, &walk->x.t, &h, &res->norm2, &res->conv2, &walk->x.t);     /* over the input, pixel by pixel */
     }
   else if (res->shortcut.out <= res->shortcut.in)
     {
-      narrow (ctx, &walk->x, &res->shortcut);
-      norm_conv (self, ctx, &walk->x, &h, &res->norm2, &res->conv2, &walk->x);
+      narrow (ctx, walk, &res->shortcut);
+      norm_conv (self, ctx, &walk->x.t, &h, &res->norm2, &res->conv2, &walk->x.t);
     }
   else
     {
       ZieConvArgs plain = { .stride = 1 };
-      ZieTensor y = zie_vae_walk_take (walk, ctx, other, behind_h, walk->x.h, walk->x.w, res->shortcut.out, NULL);
+      ZieTensor y = zie_vae_walk_take (walk, ctx, other, behind_h, walk->x.t.h, walk->x.t.w, res->shortcut.out, NULL);
 
-      ctx->ops->conv2d (ctx, &y, &walk->x, &res->shortcut, &plain);
+      ctx->ops->conv2d (ctx, &y, &walk->x.t, &res->shortcut, &plain);
       norm_conv (self, ctx, &y, &h, &res->norm2, &res->conv2, &y);
-      walk->x = y;
+      walk->x.t = y;
       walk->at = other;
+      walk->offset = behind_h;
     }
 }
 
@@ -141,7 +171,7 @@ zie_vae_attention (const ZieVae *self, ZieOpCtx *ctx, ZieVaeWalk *walk, const Zi
   const ZieOps *ops = ctx->ops;
   ZieMark mark = zie_arena_mark (ctx->arena);
   int other = 1 - walk->at;
-  gint64 height = walk->x.h, width = walk->x.w, c = walk->x.cols;
+  gint64 height = walk->x.t.h, width = walk->x.t.w, c = walk->x.t.cols;
   ZieTensor scale, shift, n, q, k, v;
   gsize end = 0;
 
@@ -150,14 +180,14 @@ zie_vae_attention (const ZieVae *self, ZieOpCtx *ctx, ZieVaeWalk *walk, const Zi
   k = zie_vae_walk_take (walk, ctx, other, end, height, width, c, &end);
   v = zie_vae_walk_take (walk, ctx, other, end, height, width, c, &end);
 
-  zie_vae_norm (self, ctx, &walk->x, &attention->norm, &scale, &shift);
-  ops->affine (ctx, &n, &walk->x, &scale, &shift);
+  zie_vae_norm (self, ctx, &walk->x.t, &attention->norm, &scale, &shift);
+  ops->affine (ctx, &n, &walk->x.t, &scale, &shift);
   ops->linear (ctx, &q, &n, &attention->q, &attention->q_bias);
   ops->linear (ctx, &k, &n, &attention->k, &attention->k_bias);
   ops->linear (ctx, &v, &n, &attention->v, &attention->v_bias);
   ops->attention (ctx, &n, &q, &k, &v, 1, 1, 1.0f / sqrtf ((float)c), FALSE);
   ops->linear (ctx, &q, &n, &attention->out, &attention->out_bias);
-  ops->add (ctx, &walk->x, &q);
+  ops->add (ctx, &walk->x.t, &q);
   zie_arena_rewind (ctx->arena, mark);
 }
 
@@ -165,20 +195,22 @@ void
 zie_vae_up (ZieOpCtx *ctx, ZieVaeWalk *walk, const ZieConv *conv)
 {
   ZieConvArgs args = { .stride = 1, .upsample = TRUE };
-  ZieTensor y = zie_vae_walk_take (walk, ctx, 1 - walk->at, 0, 2 * walk->x.h, 2 * walk->x.w, conv->out, NULL);
+  ZieTensor y = zie_vae_walk_take (walk, ctx, 1 - walk->at, 0, 2 * walk->x.t.h, 2 * walk->x.t.w, conv->out, NULL);
 
-  ctx->ops->conv2d (ctx, &y, &walk->x, conv, &args);
-  walk->x = y;
+  ctx->ops->conv2d (ctx, &y, &walk->x.t, conv, &args);
+  walk->x.t = y;
   walk->at = 1 - walk->at;
+  walk->offset = 0;
 }
 
 void
 zie_vae_down (ZieOpCtx *ctx, ZieVaeWalk *walk, const ZieConv *conv)
 {
   ZieConvArgs args = { .stride = 2 };
-  ZieTensor y = zie_vae_walk_take (walk, ctx, 1 - walk->at, 0, walk->x.h / 2, walk->x.w / 2, conv->out, NULL);
+  ZieTensor y = zie_vae_walk_take (walk, ctx, 1 - walk->at, 0, walk->x.t.h / 2, walk->x.t.w / 2, conv->out, NULL);
 
-  ctx->ops->conv2d (ctx, &y, &walk->x, conv, &args);
-  walk->x = y;
+  ctx->ops->conv2d (ctx, &y, &walk->x.t, conv, &args);
+  walk->x.t = y;
   walk->at = 1 - walk->at;
+  walk->offset = 0;
 }

@@ -19,8 +19,8 @@ trunk (const ZieVae *self, ZieOpCtx *ctx, ZieVaeWalk *walk, gpointer data)
   const Encode *encode = data;
   const ZieVaeHalf *net = &self->encoder;
 
-  walk->x = zie_vae_walk_take (walk, ctx, walk->at, 0, (gint64)encode->h * ZIE_VAE_SCALE, (gint64)encode->w * ZIE_VAE_SCALE, 3, NULL);
-  ctx->ops->planes_to_pixels (ctx, &walk->x, encode->picture, 1.0f, 0.0f);
+  walk->x.t = zie_vae_walk_take (walk, ctx, walk->at, 0, (gint64)encode->h * ZIE_VAE_SCALE, (gint64)encode->w * ZIE_VAE_SCALE, 3, NULL);
+  ctx->ops->planes_to_pixels (ctx, &walk->x.t, encode->picture, 1.0f, 0.0f);
   zie_vae_conv (ctx, walk, &net->conv_in);
 
   for (int i = 0; i < ZIE_VAE_LEVELS && !zie_op_cancelled (ctx); i++)
@@ -29,7 +29,7 @@ trunk (const ZieVae *self, ZieOpCtx *ctx, ZieVaeWalk *walk, gpointer data)
         zie_vae_res (self, ctx, walk, &net->levels[i].res[j]);
       if (net->levels[i].has_resample)
         zie_vae_down (ctx, walk, &net->levels[i].resample);
-      zie_dump_op (ctx, &walk->x, "vae.down.%d", i);
+      zie_dump_op (ctx, &walk->x.t, "vae.down.%d", i);
     }
   if (zie_op_cancelled (ctx))
     return FALSE;
@@ -38,7 +38,7 @@ trunk (const ZieVae *self, ZieOpCtx *ctx, ZieVaeWalk *walk, gpointer data)
   if (self->config.mid_attention)
     zie_vae_attention (self, ctx, walk, &net->attention);
   zie_vae_res (self, ctx, walk, &net->mid[1]);
-  zie_dump_op (ctx, &walk->x, "vae.encoder.mid");
+  zie_dump_op (ctx, &walk->x.t, "vae.encoder.mid");
   return !zie_op_cancelled (ctx);
 }
 
@@ -72,7 +72,7 @@ zie_vae_encode (const ZieVae *self, ZieOpCtx *ctx, const ZieTensor *picture, int
   done = zie_vae_walk_run (self, ctx, &walk, trunk, &encode);
   if (done)
     {
-      read_moments (self, ctx, &walk.x, &moments);
+      read_moments (self, ctx, &walk.x.t, &moments);
       ctx->ops->copy (ctx, mean, &half);
       ctx->ops->download (ctx, host, &other);
       if (!ctx->host->is_counting)

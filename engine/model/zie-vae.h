@@ -86,11 +86,33 @@ typedef struct
   gpointer data;
 } ZieVaeSink;
 
-int zie_vae_get_n_bands (const ZieOps *ops, int picture_height);
+/* Where a level's activations are.  A block has two: x, which it adds to, and h between its convolutions. */
+typedef enum
+{
+  ZIE_VAE_WHOLE,           /* on the device, each layer over all of them */
+  ZIE_VAE_BANDS,           /* on the device, in bands of rows: the Up before the level is never whole */
+  ZIE_VAE_SPILL_X,         /* the same with x in host memory */
+  ZIE_VAE_SPILL,           /* and with both there */
+} ZieVaePlace;
+
+/* How an exact decode is cut.  Memory and time depend on it; the picture does not. */
+typedef struct
+{
+  ZieVaePlace places[ZIE_VAE_LEVELS];   /* of the decoder's levels in the order they are run; the first is WHOLE, a level behind one
+                                           that is not is not */
+  int band_rows;                        /* of bands, of the picture's that are handed out too: a power of two, 8 at least */
+  gboolean halve_last;                  /* the last block's second half is computed twice: for the last norm's statistics, and band
+                                           by band right before the pixels, so that bands come over a long time */
+} ZieVaeCut;
+
+/* In one piece. */
+void zie_vae_cut_init (ZieVaeCut *cut, const ZieOps *ops);
+int zie_vae_cut_get_n_bands (const ZieVaeCut *cut, int picture_height);
 
 /* latent [latent_channels, h * w] f32 in model space.  Exact: GroupNorm statistics of the whole picture, one global
- * attention; each layer runs over the whole picture, the last convolution band by band.  FALSE: cancelled or stopped. */
-gboolean zie_vae_decode (const ZieVae *self, ZieOpCtx *ctx, const ZieTensor *latent, int h, int w, const ZieVaeSink *sink);
+ * attention.  CUT NULL: in one piece; the last convolution is band by band in any case.  FALSE: cancelled or stopped. */
+gboolean zie_vae_decode (const ZieVae *self, ZieOpCtx *ctx, const ZieTensor *latent, int h, int w, const ZieVaeCut *cut,
+                         const ZieVaeSink *sink);
 
 /* picture [3, 8h * 8w] f32 in -1 … 1 to mean and logvar (clamped to -30 … 20), each [latent_channels, h * w] f32, unscaled.
  * The latent in model space is (mean - shift_factor) * scaling_factor.  FALSE: cancelled. */

@@ -40,6 +40,13 @@ zie_op_shape_rgb8 (const ZieTensor *rows)
 }
 
 static inline ZieOpShape
+zie_op_shape_move (const ZieTensor *rows)
+{
+  g_assert (rows->stride == rows->cols);
+  return (ZieOpShape) { .kind = ZIE_OP_MOVE, .m = rows->rows, .n = rows->cols };
+}
+
+static inline ZieOpShape
 zie_op_shape_linear (const ZieTensor *y, const ZieTensor *x, const ZieWeight *w, const ZieWeight *b)
 {
   g_assert (x->rows == y->rows && x->cols == w->cols && y->cols == w->rows);

@@ -69,6 +69,7 @@ zie_op_cost (const ZieOpShape *shape, ZieDtype act, double *flops, double *bytes
     case ZIE_OP_GROUP_NORM:
     case ZIE_OP_GROUP_PART:
     case ZIE_OP_RGB8:
+    case ZIE_OP_MOVE:
       numbers = m * n;
       break;
 
@@ -181,6 +182,28 @@ static void
 count_download_rgb8 (ZieOpCtx *ctx, guint8 *rgb, ZieRgb8Check *check, const ZieTensor *rows)
 {
   count (ctx, zie_op_shape_rgb8 (rows));
+}
+
+static void
+count_move (ZieOpCtx *ctx, const ZieTensor *rows)
+{
+  zie_op_shape_move (rows);
+  if (ctx->tally == NULL)
+    return;
+  ctx->tally->moved_bytes += (double)rows->rows * (double)zie_dtype_row_size (rows->dtype, rows->cols);
+  ctx->tally->n_ops++;
+}
+
+static void
+count_store_rows (ZieOpCtx *ctx, void *host, const ZieTensor *src)
+{
+  count_move (ctx, src);
+}
+
+static void
+count_load_rows (ZieOpCtx *ctx, ZieTensor *dst, const void *host)
+{
+  count_move (ctx, dst);
 }
 
 static void
@@ -328,6 +351,8 @@ zie_ops_init_counting (ZieOps *ops, const ZieOps *backend)
     .upload = count_upload,
     .download = count_download,
     .download_rgb8 = count_download_rgb8,
+    .store_rows = count_store_rows,
+    .load_rows = count_load_rows,
     .linear = count_linear,
     .linear_stacked = backend->linear_stacked == composed_linear_stacked ? NULL : count_linear_stacked,
     .gather = count_gather,

@@ -29,6 +29,7 @@ typedef enum
   ZIE_OP_GROUP_NORM,     /* m pixels, n channels, k groups, w = width */
   ZIE_OP_GROUP_PART,     /* the same, of a band; takes no scratch */
   ZIE_OP_RGB8,           /* m pixels, n = 3 */
+  ZIE_OP_MOVE,           /* m rows, n columns, between host and device; takes no scratch */
   ZIE_OP_ELEMENTWISE,    /* m rows, n columns: norms, rope, gates …; k = how many tensors are read and written */
 } ZieOpKind;
 
@@ -50,6 +51,7 @@ typedef struct
   double flops;                /* of products, attention, convolutions: 2 per multiply-add */
   double bytes;                /* read and written, weights as stored */
   double weight_bytes;
+  double moved_bytes;          /* between host and device by load_rows and store_rows; not in bytes */
   guint64 n_ops;
 } ZieTally;
 
@@ -167,6 +169,11 @@ struct _ZieOps
   /* Pixels ready to be seen: ROWS [n, 3], f32, dense, in -1 … 1, as zie_rgb8_from_rows() makes them, to 3 n bytes of any
    * host memory; what is seen is added to CHECK.  Synchronous. */
   void (*download_rgb8) (ZieOpCtx *ctx, guint8 *rgb, ZieRgb8Check *check, const ZieTensor *rows);
+
+  /* Activations as they are, dense rows, to memory of ctx->host and back.  In the order of the other ops: HOST may be reused by
+   * ops alone, nobody else may look at it. */
+  void (*store_rows) (ZieOpCtx *ctx, void *host, const ZieTensor *src);
+  void (*load_rows) (ZieOpCtx *ctx, ZieTensor *dst, const void *host);
 
   /* y[m, out] = x[m, in] * w^T + b.  b: vector of out, or NULL. */
   void (*linear) (ZieOpCtx *ctx, ZieTensor *y, const ZieTensor *x, const ZieWeight *w, const ZieWeight *b);

@@ -107,6 +107,7 @@ plan_unchecked (ZieModel *model, const ZieDevice *device, const ZieRequest *requ
   g_autoptr(ZiePlan) self = g_new0 (ZiePlan, 1);
   guint64 picture = 3 * (guint64)request->width * (guint64)request->height;
   const ZieBackendFuncs *funcs = zie_backend_find (device->kind);
+  ZieVaeCut cut;
 
   self->ref_count = 1;
   if (!counter_init (counter, device, request->compute, error))
@@ -117,7 +118,8 @@ plan_unchecked (ZieModel *model, const ZieDevice *device, const ZieRequest *requ
   self->height = request->height;
   self->n_steps = request->n_steps;
   self->n_images = request->n_images;
-  self->n_bands = zie_vae_get_n_bands (&counter->ops, request->height);
+  zie_vae_cut_init (&cut, &counter->ops);
+  self->n_bands = zie_vae_cut_get_n_bands (&cut, request->height);
   count (self, counter, model, request, feed);
 
   self->has_device_memory = funcs != NULL && funcs->weight_size != NULL;

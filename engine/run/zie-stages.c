@@ -487,7 +487,7 @@ zie_stages_decode (ZieStages *self, guint8 *pixels, GError **error)
     }
   begin_stage (self);
   ctx->ops->upload (ctx, &latent, self->x);
-  done = zie_vae_decode (&self->model->vae, ctx, &latent, self->h, self->w, &sink);
+  done = zie_vae_decode (&self->model->vae, ctx, &latent, self->h, self->w, NULL, &sink);
   if (dump && done)
     zie_dump_tensor ("image", d.planes, (gint64[]) { 1, 3, (gint64)height, (gint64)width }, 4);
   g_free (d.host);

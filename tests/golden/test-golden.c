@@ -390,7 +390,7 @@ run_decode (const Case *c, ZieOpCtx *ctx, gpointer data)
 
   d->ctx = ctx;
   ctx->ops->upload (ctx, &latent, d->latent);
-  assert_done (zie_vae_decode (net, ctx, &latent, h, w, &sink));
+  assert_done (zie_vae_decode (net, ctx, &latent, h, w, NULL, &sink));
 }
 
 static void

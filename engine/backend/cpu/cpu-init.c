@@ -40,6 +40,7 @@ cpu_scratch (const ZieOpCtx *ctx, const ZieOpShape *shape)
     case ZIE_OP_CONV: return zie_cpu_conv2d_scratch (ctx, shape);
     case ZIE_OP_GROUP_NORM: return zie_cpu_group_norm_scratch (ctx, shape);
     case ZIE_OP_GROUP_PART:
+    case ZIE_OP_MOVE:
     case ZIE_OP_RGB8: return 0;
     case ZIE_OP_ELEMENTWISE: return zie_cpu_rows_scratch (ctx, shape);
     }

@@ -266,6 +266,27 @@ cuda_download_rgb8 (ZieOpCtx *ctx, guint8 *rgb, ZieRgb8Check *check, const ZieTe
   zie_arena_rewind (ctx->arena, mark);
 }
 
+/* Both in the order of the compute stream: what comes after may reuse either end. */
+static void
+cuda_store_rows (ZieOpCtx *ctx, void *host, const ZieTensor *src)
+{
+  const CudaBackend *self = ctx->backend;
+  gsize size = (gsize)src->rows * zie_dtype_row_size (src->dtype, src->cols);
+
+  if (begin (ctx, "store_rows", zie_op_shape_move (src)))
+    end (ctx, cudaMemcpyAsync (host, src->data, size, cudaMemcpyDeviceToHost, self->compute));
+}
+
+static void
+cuda_load_rows (ZieOpCtx *ctx, ZieTensor *dst, const void *host)
+{
+  const CudaBackend *self = ctx->backend;
+  gsize size = (gsize)dst->rows * zie_dtype_row_size (dst->dtype, dst->cols);
+
+  if (begin (ctx, "load_rows", zie_op_shape_move (dst)))
+    end (ctx, cudaMemcpyAsync (dst->data, host, size, cudaMemcpyHostToDevice, self->compute));
+}
+
 static void
 cuda_acquire (ZieOpCtx *ctx, const ZieWeightBlock *block)
 {
@@ -721,6 +742,7 @@ cuda_scratch (const ZieOpCtx *ctx, const ZieOpShape *shape)
         return 0;
       return (gsize)(shape->n * shape->k) * sizeof (cuda_bf16);
     case ZIE_OP_GROUP_PART:
+    case ZIE_OP_MOVE:
     case ZIE_OP_ELEMENTWISE:
       return 0;
     }
@@ -739,6 +761,8 @@ cuda_ops_init (ZieOps *ops)
     .upload = cuda_upload,
     .download = cuda_download,
     .download_rgb8 = cuda_download_rgb8,
+    .store_rows = cuda_store_rows,
+    .load_rows = cuda_load_rows,
     .linear = cuda_linear,
     .linear_stacked = cuda_linear_stacked,
     .gather = cuda_gather,

@@ -24,6 +24,7 @@ ref_scratch (const ZieOpCtx *ctx, const ZieOpShape *shape)
     case ZIE_OP_GROUP_NORM: return ref_group_norm_scratch (ctx, shape);
     case ZIE_OP_GROUP_PART:
     case ZIE_OP_RGB8:
+    case ZIE_OP_MOVE:
     case ZIE_OP_ELEMENTWISE: return 0;
     }
   g_assert_not_reached ();
@@ -39,6 +40,8 @@ zie_ops_init_ref (ZieOps *ops)
     .upload = ref_upload,
     .download = ref_download,
     .download_rgb8 = ref_download_rgb8,
+    .store_rows = ref_store_rows,
+    .load_rows = ref_load_rows,
     .linear = ref_linear,
     .gather = ref_gather,
     .rms_norm = ref_rms_norm,

@@ -29,6 +29,22 @@ ref_download_rgb8 (ZieOpCtx *ctx, guint8 *rgb, ZieRgb8Check *check, const ZieTen
     zie_rgb8_from_rows (zie_tensor_f32 (rows), (gsize)rows->rows, rgb, check);
 }
 
+void
+ref_store_rows (ZieOpCtx *ctx, void *host, const ZieTensor *src)
+{
+  zie_op_shape_move (src);
+  if (!zie_op_cancelled (ctx))
+    memcpy (host, src->data, (gsize)src->rows * zie_dtype_row_size (src->dtype, src->cols));
+}
+
+void
+ref_load_rows (ZieOpCtx *ctx, ZieTensor *dst, const void *host)
+{
+  zie_op_shape_move (dst);
+  if (!zie_op_cancelled (ctx))
+    memcpy (dst->data, host, (gsize)dst->rows * zie_dtype_row_size (dst->dtype, dst->cols));
+}
+
 /* Where number I of token T of a latent H x W lies in its plane; *CHANNEL says which plane. */
 static gint64
 patch_place (gint64 t, gint64 i, int channels, int w, gint64 *channel)

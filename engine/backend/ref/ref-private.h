@@ -46,6 +46,8 @@ gsize ref_group_norm_scratch (const ZieOpCtx *ctx, const ZieOpShape *shape);
 void ref_upload (ZieOpCtx *ctx, ZieTensor *dst, const void *host);
 void ref_download (ZieOpCtx *ctx, void *host, const ZieTensor *src);
 void ref_download_rgb8 (ZieOpCtx *ctx, guint8 *rgb, ZieRgb8Check *check, const ZieTensor *rows);
+void ref_store_rows (ZieOpCtx *ctx, void *host, const ZieTensor *src);
+void ref_load_rows (ZieOpCtx *ctx, ZieTensor *dst, const void *host);
 void ref_linear (ZieOpCtx *ctx, ZieTensor *y, const ZieTensor *x, const ZieWeight *w, const ZieWeight *b);
 void ref_gather (ZieOpCtx *ctx, ZieTensor *y, const ZieWeight *table, const gint32 *ids);
 void ref_rms_norm (ZieOpCtx *ctx, ZieTensor *y, const ZieTensor *x, const ZieWeight *w, const ZieTensor *scale, float eps);
