@@ -86,6 +86,11 @@ add_fields (CliJson *json, const ZieEvent *event, const char *file)
     case ZIE_EVENT_STAGE:
       cli_json_string (json, "stage", zie_stage_name (event->stage.stage));
       cli_json_double (json, "fraction", event->stage.fraction);
+      if (event->stage.n_layers > 0)
+        {
+          cli_json_int (json, "layer", event->stage.layer);
+          cli_json_int (json, "layers", event->stage.n_layers);
+        }
       break;
     case ZIE_EVENT_STEP:
       cli_json_int (json, "step", event->step.index);

@@ -5,7 +5,7 @@
 
 /* Constructors: job_id and time_us are filled in by whoever sends the event. */
 ZieEvent *zie_event_new_started (void);
-ZieEvent *zie_event_new_stage (int image_index, ZieStage stage, double fraction);
+ZieEvent *zie_event_new_stage (int image_index, ZieStage stage, double fraction, int layer, int n_layers);
 ZieEvent *zie_event_new_step (int image_index, int index, int total, double seconds, double seconds_left);
 ZieEvent *zie_event_new_preview (int image_index, int step, ZieImage *image /* transfer full */);
 ZieEvent *zie_event_new_tile (int image_index, int index, int total, int x, int y, ZieImage *image /* transfer full */);

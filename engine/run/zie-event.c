@@ -26,12 +26,14 @@ zie_event_new_started (void)
 }
 
 ZieEvent *
-zie_event_new_stage (int image_index, ZieStage stage, double fraction)
+zie_event_new_stage (int image_index, ZieStage stage, double fraction, int layer, int n_layers)
 {
   ZieEvent *self = event_new (ZIE_EVENT_STAGE, image_index);
 
   self->stage.stage = stage;
   self->stage.fraction = CLAMP (fraction, 0, 1);
+  self->stage.layer = layer;
+  self->stage.n_layers = n_layers;
   return self;
 }
 

@@ -38,10 +38,10 @@ emit (const Picture *p, ZieEvent *event)
 }
 
 static void
-on_progress (gpointer data, ZieStage stage, double fraction)
+on_progress (gpointer data, ZieStage stage, double fraction, int layer, int n_layers)
 {
   const Picture *p = data;
-  emit (p, zie_event_new_stage (p->index, stage, fraction));
+  emit (p, zie_event_new_stage (p->index, stage, fraction, layer, n_layers));
 }
 
 /* The preview's side is a whole multiple of the latent's, scaled here so that no main loop has to. */

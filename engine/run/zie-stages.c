@@ -38,7 +38,7 @@ static void
 progress (const ZieStages *self, ZieStage stage, double fraction)
 {
   if (self->sink.progress != NULL && !is_counting (self))
-    self->sink.progress (self->sink.data, stage, fraction);
+    self->sink.progress (self->sink.data, stage, fraction, 0, 0);
 }
 
 static float *
@@ -432,7 +432,10 @@ static void
 on_layer (gpointer data, int layer, int n_layers)
 {
   Decoding *d = data;
-  progress (d->stages, ZIE_STAGE_DECODE, (double)layer / (n_layers + 1));
+  const ZieStageSink *sink = &d->stages->sink;
+
+  if (sink->progress != NULL)
+    sink->progress (sink->data, ZIE_STAGE_DECODE, (double)layer / (n_layers + 1), layer, n_layers);
 }
 
 /* The band's numbers before they are clamped. */

@@ -24,7 +24,7 @@ typedef struct
 /* What a stage tells as it goes; never called while counting.  All may be NULL but DATA. */
 typedef struct
 {
-  void (*progress) (gpointer data, ZieStage stage, double fraction);
+  void (*progress) (gpointer data, ZieStage stage, double fraction, int layer, int n_layers);   /* as in ZieEvent */
   void (*step) (gpointer data, int step, const float *x0);         /* x0 [channels, h, w], valid during the call */
   void (*band) (gpointer data, int index, int n_bands, int y, int n_rows, const guint8 *rgb);   /* rows of 3 * width */
   gpointer data;

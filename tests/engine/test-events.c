@@ -44,8 +44,8 @@ test_newest_wins (void)
 
   zie_event_sink_init (&sink);
   zie_event_sink_push (&sink, of_job (zie_event_new_started (), 1));
-  zie_event_sink_push (&sink, of_job (zie_event_new_stage (0, ZIE_STAGE_TEXT, 0), 1));
-  zie_event_sink_push (&sink, of_job (zie_event_new_stage (0, ZIE_STAGE_SAMPLE, 0), 1));
+  zie_event_sink_push (&sink, of_job (zie_event_new_stage (0, ZIE_STAGE_TEXT, 0, 0, 0), 1));
+  zie_event_sink_push (&sink, of_job (zie_event_new_stage (0, ZIE_STAGE_SAMPLE, 0, 0, 0), 1));
   zie_event_sink_push (&sink, of_job (zie_event_new_step (0, 1, 8, 0, 0), 1));
   zie_event_sink_push (&sink, of_job (zie_event_new_preview (0, 1, new_image ()), 1));
   zie_event_sink_push (&sink, of_job (zie_event_new_step (0, 2, 8, 0, 0), 1));
@@ -90,14 +90,14 @@ test_address_reuse (void)
   ZieEvent *event;
 
   zie_event_sink_init (&sink);
-  zie_event_sink_push (&sink, of_job (zie_event_new_stage (0, ZIE_STAGE_TEXT, 0), 1));
+  zie_event_sink_push (&sink, of_job (zie_event_new_stage (0, ZIE_STAGE_TEXT, 0, 0, 0), 1));
 
   event = g_async_queue_try_pop (sink.queue);
   event->type = ZIE_EVENT_TILE;
   event->tile.index = 5;
   event->tile.image = new_image ();
   zie_event_sink_push (&sink, event);
-  zie_event_sink_push (&sink, of_job (zie_event_new_stage (0, ZIE_STAGE_REFINE, 0), 1));
+  zie_event_sink_push (&sink, of_job (zie_event_new_stage (0, ZIE_STAGE_REFINE, 0, 0, 0), 1));
 
   assert_next (&sink, ZIE_EVENT_TILE, 1, 5);
   assert_next (&sink, ZIE_EVENT_STAGE, 1, ZIE_STAGE_REFINE);
@@ -112,7 +112,7 @@ flood (gpointer data)
   for (int i = 0; i < N_FLOOD; i++)
     {
       zie_event_sink_push (data, of_job (zie_event_new_step (0, i, N_FLOOD, 0, 0), 1));
-      zie_event_sink_push (data, of_job (zie_event_new_stage (0, ZIE_STAGE_SAMPLE, 0), 1));
+      zie_event_sink_push (data, of_job (zie_event_new_stage (0, ZIE_STAGE_SAMPLE, 0, 0, 0), 1));
       if (i % 10 == 0)
         zie_event_sink_push (data, of_job (zie_event_new_tile (0, i / 10, N_FLOOD / 10, 0, 0, NULL), 1));
     }
