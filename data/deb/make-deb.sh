@@ -38,6 +38,7 @@ doc=$root/usr/share/doc/zimage-studio
 gzip -9nc "$work/debian/changelog" > "$doc/changelog.gz"
 "$source/data/deb/copyright.sh" ${module:+with-cuda} > "$doc/copyright"
 rm "$doc/COPYING"                       # Debian has this text, and the copyright file says where
+mv "$root/usr/share/zsh/site-functions" "$root/usr/share/zsh/vendor-completions"
 find "$root/usr/share/man" -name '*.1' -exec gzip -9n {} +
 
 # Which libraries of Debian it needs, and in which versions, the programs themselves say.
