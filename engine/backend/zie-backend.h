@@ -24,6 +24,7 @@ typedef struct
   guint n_slots;                 /* 0 when all are resident */
   gsize slot_size;
   guint64 resident_size;
+  guint64 pinned_limit;          /* host memory that copies of streamed blocks may lock */
 } ZieWeightPlaces;
 
 /* A backend's own books of its device's memory, in bytes. */

@@ -127,9 +127,9 @@ plan_unchecked (ZieModel *model, const ZieDevice *device, const ZieRequest *requ
     self->uses = zie_placement_list (model, request, funcs);
 
   /* Two pictures: the one being decoded and its bands on their way to the consumer. */
-  self->ram_peak = (self->has_device_memory ? 0 : self->device_arena) + self->host_arena + 2 * picture + PROCESS_BASE;
+  self->ram_peak = (self->has_device_memory ? device->host_base : self->device_arena) + self->host_arena + 2 * picture + PROCESS_BASE;
   for (int stage = 0; stage < ZIE_N_STAGES; stage++)
-    self->stages[stage].ram_peak = (self->has_device_memory ? self->host_arena : self->stages[stage].arena)
+    self->stages[stage].ram_peak = (self->has_device_memory ? device->host_base + self->host_arena : self->stages[stage].arena)
                                    + (stage == ZIE_STAGE_DECODE ? 2 * picture : 0) + PROCESS_BASE;
   return g_steal_pointer (&self);
 }
@@ -137,11 +137,26 @@ plan_unchecked (ZieModel *model, const ZieDevice *device, const ZieRequest *requ
 static guint64
 get_limit (const ZieDevice *device, const ZieBudget *budget)
 {
+  guint64 is_free = device->link_bytes_per_second > 0 ? device->host_free : device->memory_free;     /* its memory is not the host's */
+
   if (budget != NULL && budget->ram > 0)
     return budget->ram;
-  if (device->link_bytes_per_second > 0)         /* its memory is not the host's */
-    return G_MAXUINT64;
-  return device->memory_free > 0 ? device->memory_free : G_MAXUINT64;
+  return is_free > 0 ? is_free : G_MAXUINT64;
+}
+
+/* Streamed blocks come at the link's full speed from copies in locked memory: as many as the host can spare, which is at most
+ * half of what is free there. */
+static void
+plan_pinned (ZiePlan *self, guint64 limit)
+{
+  guint64 locked = self->host_arena + self->device.host_base, streamed = 0, room = limit > self->ram_peak ? limit - self->ram_peak : 0;
+  guint64 half = self->device.host_free > 0 ? self->device.host_free / 2 : G_MAXUINT64;
+
+  for (guint i = 0; i < self->weights.n_places; i++)
+    if (!self->weights.places[i].is_resident)
+      streamed += self->weights.places[i].size;
+  self->weights.pinned_limit = MIN (streamed, MIN (room, half > locked ? half - locked : 0));
+  self->ram_peak += self->weights.pinned_limit;
 }
 
 /* Puts the weights into what LIMIT leaves beside the arena.  FALSE: LIMIT is too small; *NEEDED would do. */
@@ -197,7 +212,11 @@ fit (ZiePlan *self, const ZieDevice *device, const ZieBudget *budget, ZieError *
   *code = ZIE_ERROR_OUT_OF_HOST_MEMORY;
   *there = get_limit (device, budget);
   *needed = self->ram_peak;
-  return self->ram_peak <= *there;
+  if (self->ram_peak > *there)
+    return FALSE;
+  if (self->has_device_memory)
+    plan_pinned (self, *there);
+  return TRUE;
 }
 
 /* The largest sizes of the request's shape that fit LIMIT, as "640 x 640", or NULL when none does. */
@@ -328,8 +347,9 @@ zie_plan_to_json (const ZiePlan *self)
                           self->n_steps, self->n_images);
   zie_json_append_string (s, self->device.name);
   g_string_append_printf (s, ",\"compute\":\"%s\",\"ram_peak\":%" G_GUINT64_FORMAT ",\"vram_peak\":%" G_GUINT64_FORMAT
-                          ",\"arena\":%" G_GUINT64_FORMAT ",\"bands\":%d,\"seconds\":",
-                          zie_compute_name (self->compute), self->ram_peak, self->vram_peak, zie_plan_get_arena_size (self), self->n_bands);
+                          ",\"arena\":%" G_GUINT64_FORMAT ",\"pinned\":%" G_GUINT64_FORMAT ",\"bands\":%d,\"seconds\":",
+                          zie_compute_name (self->compute), self->ram_peak, self->vram_peak, zie_plan_get_arena_size (self),
+                          self->weights.pinned_limit, self->n_bands);
   zie_json_append_double (s, self->seconds);
   g_string_append (s, ",\"stages\":[");
   for (int stage = 0; stage < ZIE_N_STAGES; stage++)
@@ -370,12 +390,13 @@ zie_plan_to_text (const ZiePlan *self)
     {
       g_autofree char *vram = g_format_size_full (self->vram_peak, G_FORMAT_SIZE_IEC_UNITS);
       g_autofree char *resident = g_format_size_full (self->weights.resident_size, G_FORMAT_SIZE_IEC_UNITS);
+      g_autofree char *pinned = g_format_size_full (self->weights.pinned_limit, G_FORMAT_SIZE_IEC_UNITS);
       guint64 streamed = 0;
 
       for (int stage = 0; stage < ZIE_N_STAGES; stage++)
         streamed += self->stages[stage].bytes_streamed;
-      g_string_append_printf (s, "peak on the card %s, %s of it weights that stay, %.1f GB streamed\n", vram, resident,
-                              (double)streamed / 1e9);
+      g_string_append_printf (s, "peak on the card %s, %s of it weights that stay, %.1f GB streamed, %s locked for that\n", vram, resident,
+                              (double)streamed / 1e9, pinned);
     }
   return g_string_free (s, FALSE);
 }

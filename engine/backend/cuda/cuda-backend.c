@@ -106,14 +106,16 @@ describe_card (int index, ZieDevice *device, const struct cudaDeviceProp *proper
   double memory_clock = get_attribute (index, cudaDevAttrMemoryClockRate) * 1e3;
   char pci_id[32] = "";
   CudaNvmlFacts facts = { 0 };
+  ZieMemoryUse use = { 0 };
   int runtime = 0;
 
+  zie_query_memory (&use);
   cudaDeviceGetPCIBusId (pci_id, sizeof pci_id, index);
   cuda_nvml_query (pci_id, &facts);
   cudaRuntimeGetVersion (&runtime);
 
   *device = (ZieDevice) { .kind = ZIE_BACKEND_CUDA, .index = index, .caps = (guint32)cc, .n_threads = 1,
-                          .memory_base = get_base_size (index) };
+                          .memory_base = get_base_size (index), .host_base = CUDA_N_STAGES * CUDA_STAGE_SIZE + CUDA_BOUNCE_SIZE };
   g_strlcpy (device->name, properties->name, sizeof device->name);
   g_snprintf (device->detail, sizeof device->detail, "compute capability %d.%d, %d multiprocessors; driver %s, CUDA runtime %d.%d",
               properties->major, properties->minor, properties->multiProcessorCount, facts.driver[0] ? facts.driver : "unknown",
@@ -122,6 +124,8 @@ describe_card (int index, ZieDevice *device, const struct cudaDeviceProp *proper
   device->memory_free = facts.total ? facts.free : properties->totalGlobalMem;
   device->flops_bf16 = SUSTAINED * clock * properties->multiProcessorCount * flops_per_clock (cc);
   device->bytes_per_second = 0.85 * 2 * memory_clock * get_attribute (index, cudaDevAttrGlobalMemoryBusWidth) / 8;
+  if (use.ram_available > 0)                     /* what is locked for this device's weights is there for its next plan */
+    device->host_free = use.ram_available + cuda_weights_get_total_locked ();
   device->link_bytes_per_second = facts.link_bytes_per_second > 0 ? facts.link_bytes_per_second : 12.5e9;
 }
 

@@ -78,6 +78,8 @@ void cuda_weights_settle (CudaWeights *self);
 gboolean cuda_weights_place (CudaWeights *self, const ZieWeightPlaces *places, GError **error);
 void cuda_weights_drop (CudaWeights *self);
 guint64 cuda_weights_get_held (CudaWeights *self);
+/* Host memory that copies of blocks lock, of all cards of this process.  Any thread. */
+guint64 cuda_weights_get_total_locked (void);
 /* Makes the compute stream wait for BLOCK to be on the device. */
 void cuda_weights_acquire (CudaWeights *self, const ZieOpCtx *ctx, const ZieWeightBlock *block);
 void cuda_weights_release (CudaWeights *self, const ZieWeightBlock *block);

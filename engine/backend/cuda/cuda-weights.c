@@ -57,6 +57,9 @@ typedef struct
   gsize offset;
 } Place;
 
+/* Host memory that this process has locked for weights, of all cards. */
+static _Atomic guint64 total_locked;
+
 struct _CudaWeights
 {
   CudaBackend *backend;
@@ -76,7 +79,7 @@ struct _CudaWeights
   guint8 *slot_memory;
   gsize slot_size;
   int last_streamed;
-  guint64 pinned_size, pinned_limit;
+  guint64 pinned_size, pinned_limit;   /* of the blocks' copies; also in total_locked */
   _Atomic guint64 held;
 
   /* The loader's own. */
@@ -160,6 +163,8 @@ block_free (gpointer data)
   if (block == NULL)             /* taken over by the next list */
     return;
   cudaFree (block->memory);
+  if (block->pinned != NULL)
+    total_locked -= block->size;
   cudaFreeHost (block->pinned);
   if (block->ready != NULL)
     cudaEventDestroy (block->ready);
@@ -429,6 +434,7 @@ try_pinning (CudaWeights *self, Block *block)
       return;
     }
   self->pinned_size += block->size;
+  total_locked += block->size;
 }
 
 static void
@@ -591,6 +597,7 @@ unpin (CudaWeights *self, Block *block)
     return;
   cudaFreeHost (g_steal_pointer (&block->pinned));
   self->pinned_size -= block->size;
+  total_locked -= block->size;
   block->is_pinned_filled = FALSE;
 }
 
@@ -711,14 +718,23 @@ reserve (CudaWeights *self, const ZieWeightPlaces *places)
   return cudaSuccess;
 }
 
-/* What may be locked: half of what is free, what is locked already counted as free. */
-static guint64
-get_pinned_limit (const CudaWeights *self)
+guint64
+cuda_weights_get_total_locked (void)
+{
+  return total_locked;
+}
+
+/* What may be locked: what the plan says, or half of what is free now, what is locked already counted as free; copies that were
+ * made for a plan with more go. */
+static void
+limit_pinned (CudaWeights *self, guint64 planned)
 {
   ZieMemoryUse use = { 0 };
 
   zie_query_memory (&use);
-  return (guint64)(PINNED_SHARE * (double)(use.ram_available + self->pinned_size));
+  self->pinned_limit = MIN (planned, (guint64)(PINNED_SHARE * (double)(use.ram_available + self->pinned_size)));
+  for (guint i = self->blocks->len; i > 0 && self->pinned_size > self->pinned_limit; i--)
+    unpin (self, g_ptr_array_index (self->blocks, i - 1));
 }
 
 void
@@ -751,7 +767,7 @@ cuda_weights_place (CudaWeights *self, const ZieWeightPlaces *places, GError **e
         self->slots[block->slot].block = (int)i;
     }
   self->last_streamed = -1;
-  self->pinned_limit = get_pinned_limit (self);
+  limit_pinned (self, places->pinned_limit);
   self->held = count_held (self);
   code = reserve (self, places);
   self->held = count_held (self);

@@ -346,12 +346,16 @@ typedef struct
   ZieBlockPlace *each;               /* owned */
 } Placement;
 
+/* What plans allow to be locked. */
+static guint64 pinned_limit = G_MAXUINT64;
+
 static Placement
 place_by (const Model *model, const char *flags, guint n_slots)
 {
   Placement p = { .each = g_new0 (ZieBlockPlace, model->n) };
 
   p.places.places = p.each;
+  p.places.pinned_limit = pinned_limit;
   for (guint i = 0; i < model->n; i++)
     {
       const TestBlock *b = &model->blocks[i];
@@ -498,6 +502,28 @@ streamed (void)
   g_assert_cmpuint (fake_get_n_pinned (), >, CUDA_N_STAGES + 2);
   funcs ()->release (&rig->backend);
   g_assert_cmpuint (fake_get_n_pinned (), ==, CUDA_N_STAGES + 2);
+}
+
+/* Copies in locked memory keep to what the plan allows, also when the next one allows less. */
+static void
+pinned (void)
+{
+  static const guint allowed[] = { 3, 1, 0, 2 };
+  g_autoptr(Model) model = model_new (8, 2);
+  g_autoptr(Rig) rig = open_or_die ();
+
+  for (guint i = 0; i < G_N_ELEMENTS (allowed); i++)
+    {
+      guint64 size = 0;
+
+      for (guint j = 0; j < model->n; j++)
+        size = MAX (size, model->blocks[j].size);
+      pinned_limit = allowed[i] * size;
+      run_whole (rig, model, "ssssssss", 2, "abcdefghabcdefghabcdefgh");
+      g_assert_cmpuint (cuda_weights_get_total_locked (), <=, pinned_limit);
+      g_assert_cmpint (cuda_weights_get_total_locked () > 0, ==, allowed[i] > 0);
+    }
+  pinned_limit = G_MAXUINT64;
 }
 
 /* A block that was streamed stays from now on, and the other way round, with slots as they were. */
@@ -731,7 +757,7 @@ int
 main (int argc, char **argv)
 {
   static const struct { const char *name; void (*func) (void); } tests[] = {
-    { "resident", resident }, { "streamed", streamed }, { "placed-anew", placed_anew }, { "models-change", models_change },
+    { "resident", resident }, { "streamed", streamed }, { "pinned", pinned }, { "placed-anew", placed_anew }, { "models-change", models_change },
     { "large", large }, { "prefetch", prefetch }, { "fuzz", fuzz }, { "cancelled", cancelled },
   };
   static const char *const failing[] = { "cudaMalloc", "cudaHostAlloc", "cudaMemcpyAsync", "cudaStreamCreateWithFlags",
