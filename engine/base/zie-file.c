@@ -5,10 +5,44 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pwd.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+/* What keeps this user from reading PATH (MODE R_OK) or from entering it (X_OK): itself or a folder above.  NULL: nothing does.  Free
+ * with g_free(). */
+static char *
+find_blocker (const char *path, int mode)
+{
+  g_autofree char *parent = NULL, *above = NULL;
+  struct stat st;
+
+  if (access (path, mode) == 0 && (mode == X_OK || stat (path, &st) != 0 || !S_ISDIR (st.st_mode) || access (path, X_OK) == 0))
+    return NULL;
+  if (errno != EACCES)
+    return NULL;
+  parent = g_path_get_dirname (path);
+  above = strcmp (parent, path) != 0 ? find_blocker (parent, X_OK) : NULL;
+  return above != NULL ? g_steal_pointer (&above) : g_strdup (path);
+}
+
+gboolean
+zie_file_check_readable (const char *path, GError **error)
+{
+  g_autofree char *blocker = find_blocker (path, R_OK);
+  const struct passwd *user;
+  struct stat st;
+
+  if (blocker == NULL || stat (blocker, &st) != 0)
+    return TRUE;
+  user = getpwuid (st.st_uid);
+  g_set_error (error, ZIE_ERROR, ZIE_ERROR_FAILED, "%s: may not be read: it belongs to %s and has mode %04o; run “%s %s”", blocker,
+               user != NULL ? user->pw_name : "another user", (guint)(st.st_mode & 07777),
+               st.st_uid == geteuid () ? "chmod -R u+rX" : "sudo chmod -R a+rX", blocker);
+  return FALSE;
+}
 
 int
 zie_file_open (const char *path, guint64 *size, GError **error)
@@ -19,7 +53,8 @@ zie_file_open (const char *path, guint64 *size, GError **error)
   if (fd < 0 || fstat (fd, &st) < 0)
     {
       int saved = errno;
-      g_set_error (error, ZIE_ERROR,
+      if (saved != EACCES || zie_file_check_readable (path, error))
+        g_set_error (error, ZIE_ERROR,
                    saved == ENOENT || saved == ENOTDIR ? ZIE_ERROR_FILE_NOT_FOUND : ZIE_ERROR_FAILED,
                    "%s: cannot be opened: %s", path, g_strerror (saved));
     }

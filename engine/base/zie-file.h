@@ -3,6 +3,10 @@
 
 #include <zie/zie-error.h>
 
+/* FALSE, and FAILED that names owner, mode and remedy: this user may not read PATH, a file or a folder, or enter a folder on the way to
+ * it.  TRUE where anything else is the matter, or nothing. */
+gboolean zie_file_check_readable (const char *path, GError **error);
+
 /* Reading.  Only regular files are opened (through symbolic links too): a pipe or device put in a model's place fails
  * at once instead of blocking.  Errors: FILE_NOT_FOUND when nothing is there or it is not a file, FAILED with the
  * system's reason otherwise. */

@@ -7,6 +7,8 @@
 
 #include <zie/zie-error.h>
 
+#include "zie-file.h"
+
 void
 zie_model_candidate_free (ZieModelCandidate *self)
 {
@@ -61,6 +63,19 @@ zie_model_examine (const ZieModelSource *source, GError **error)
 }
 
 static void
+add_unreadable (GPtrArray *found, const ZieModelPlace *place, const GError *why)
+{
+  ZieModelCandidate *candidate = g_new0 (ZieModelCandidate, 1);
+
+  candidate->path = g_strdup (place->path);
+  candidate->name = g_path_get_basename (place->path);
+  candidate->form = g_strdup ("folder");
+  candidate->place = g_strdup (place->what);
+  candidate->missing = g_strdup (why->message);
+  g_ptr_array_add (found, candidate);
+}
+
+static void
 add (GPtrArray *found, const char *path, const char *place)
 {
   g_autoptr(GError) error = NULL;
@@ -76,7 +91,7 @@ add (GPtrArray *found, const char *path, const char *place)
   g_ptr_array_add (found, candidate);
 }
 
-/* One candidate for a diffusers directory or a folder of our own, else one for each transformer that lies in it as a file. */
+/* One candidate for a folder that may not be read, a diffusers directory or a folder of our own, else one for each transformer that lies in it as a file. */
 static void
 add_place (GPtrArray *found, const ZieModelPlace *place)
 {
@@ -84,7 +99,13 @@ add_place (GPtrArray *found, const ZieModelPlace *place)
   const char *folder = snapshot != NULL ? snapshot : place->path;
   g_autofree char *index = g_build_filename (folder, "model_index.json", NULL);
   g_autoptr(GPtrArray) files = NULL;
+  g_autoptr(GError) error = NULL;
 
+  if (!zie_file_check_readable (place->path, &error))
+    {
+      add_unreadable (found, place, error);
+      return;
+    }
   if (g_file_test (index, G_FILE_TEST_EXISTS) || place->is_own)
     {
       add (found, folder, place->what);

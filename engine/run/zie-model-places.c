@@ -3,14 +3,12 @@
 
 #include "zie-model-places.h"
 
-#include <errno.h>
 #include <fcntl.h>
-#include <pwd.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "zie-dit.h"
+#include "zie-file.h"
 #include "zie-json.h"
 #include "zie-qwen3.h"
 #include "zie-vae.h"
@@ -90,22 +88,6 @@ add_note (ZieModelPlaces *self, const char *format, ...)
   va_start (args, format);
   g_string_append_vprintf (self->notes, format, args);
   va_end (args);
-}
-
-/* FOLDER cannot be read: whose it is, and what to do. */
-static gboolean
-check_readable (const char *folder, GError **error)
-{
-  const struct passwd *user;
-  struct stat st;
-
-  if (access (folder, R_OK | X_OK) == 0 || errno != EACCES || stat (folder, &st) != 0)
-    return TRUE;
-  user = getpwuid (st.st_uid);
-  g_set_error (error, ZIE_ERROR, ZIE_ERROR_FAILED,
-               "%s: may not be read: it belongs to %s and has mode %04o; run “chmod u+rx” on it, or “chown” it to yourself", folder,
-               user != NULL ? user->pw_name : "another user", (guint)(st.st_mode & 07777));
-  return FALSE;
 }
 
 /* config.json of PART in FOLDER, if it is one: other programs leave files of this name too. */
@@ -398,7 +380,7 @@ resolve_folder (ZieModelPlaces *self, const char *folder, GError **error)
 {
   g_autofree char *snapshot = NULL, *parent = NULL, *component = NULL;
 
-  if (!check_readable (folder, error))
+  if (!zie_file_check_readable (folder, error))
     return FALSE;
   if (has_file (folder, "model_index.json"))
     {
@@ -599,6 +581,8 @@ zie_model_places_find (ZieModelPlaces *self, const ZieModelSource *source, GErro
   *self = (ZieModelPlaces) { .notes = g_string_new (NULL) };
   if (anchor != NULL && !g_file_test (anchor, G_FILE_TEST_EXISTS))
     {
+      if (!zie_file_check_readable (anchor, error))
+        goto fail;
       g_set_error (error, ZIE_ERROR, ZIE_ERROR_FILE_NOT_FOUND,
                    "%s: there is no such folder or file; expected a model: a diffusers directory, a ComfyUI models folder, or a file of type "
                    "safetensors or GGUF", anchor);

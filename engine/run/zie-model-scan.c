@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "zie-dit.h"
+#include "zie-file.h"
 #include "zie-qwen3.h"
 #include "zie-vae.h"
 
@@ -151,12 +152,13 @@ place_free (gpointer data)
   g_free (self);
 }
 
+/* Also what may not be read: it is named with its remedy. */
 static void
 add_place (GPtrArray *places, const char *path, const char *what, gboolean is_own)
 {
   ZieModelPlace *place;
 
-  if (!g_file_test (path, G_FILE_TEST_IS_DIR))
+  if (!g_file_test (path, G_FILE_TEST_IS_DIR) && zie_file_check_readable (path, NULL))
     return;
   for (guint i = 0; i < places->len; i++)
     if (g_str_equal (((ZieModelPlace *)places->pdata[i])->path, path))
@@ -184,6 +186,14 @@ list_folders (const char *folder)
       g_ptr_array_add (names, g_build_filename (folder, name, NULL));
   g_ptr_array_sort (names, compare_strings);
   return names;
+}
+
+/* ROOT, which others are looked for in, where it may not be read. */
+static void
+add_unreadable (GPtrArray *places, const char *root, const char *what)
+{
+  if (!zie_file_check_readable (root, NULL))
+    add_place (places, root, what, FALSE);
 }
 
 static const char *
@@ -215,6 +225,7 @@ add_hugging_face (GPtrArray *places)
   g_autofree char *root = find_hugging_face_root ();
   g_autoptr(GPtrArray) folders = list_folders (root);
 
+  add_unreadable (places, root, "Hugging Face cache");
   for (guint i = 0; i < folders->len; i++)
     {
       g_autofree char *name = g_path_get_basename (folders->pdata[i]);
@@ -231,6 +242,7 @@ add_model_scope (GPtrArray *places)
   const char *named = get_set ("MODELSCOPE_CACHE");
   g_autofree char *root = named != NULL ? g_strdup (named) : g_build_filename (g_get_home_dir (), ".cache", "modelscope", NULL);
 
+  add_unreadable (places, root, "ModelScope cache");
   for (guint i = 0; i <= G_N_ELEMENTS (insides); i++)
     {
       g_autofree char *inside = i < G_N_ELEMENTS (insides) ? g_build_filename (root, insides[i], NULL) : g_strdup (root);
@@ -276,6 +288,7 @@ zie_model_list_places (void)
   g_autofree char *own = zie_model_get_folder ();
   g_autoptr(GPtrArray) folders = list_folders (own);
 
+  add_unreadable (places, own, "models folder");
   for (guint i = 0; i < folders->len; i++)
     add_place (places, folders->pdata[i], "models folder", TRUE);
   add_hugging_face (places);

@@ -4,6 +4,8 @@
  * the diffusers form's, and what is no model, or half of one, is refused by name. */
 
 #include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <glib/gstdio.h>
 
@@ -462,12 +464,69 @@ test_refused (Fixture *f, gconstpointer data)
   check_refused (&(ZieModelSource) { .path = f->reference, .parts = { quant } }, ZIE_ERROR_MODEL_UNSUPPORTED, "nvfp4");
 }
 
+/* As another user than root, whom nothing is hidden from.  CLOSED is a folder of the caches that may not be entered, FILE in it. */
+static void
+look_as_nobody (const char *closed, const char *file)
+{
+  static const char remedy[] = "chmod";
+  g_autoptr(GPtrArray) found = NULL;
+  g_autoptr(GError) folder_error = NULL, file_error = NULL;
+  guint n_named = 0;
+
+  if (geteuid () == 0)
+    g_assert_cmpint (setuid (65534), ==, 0);
+  g_assert_null (zie_model_open (closed, &folder_error));
+  g_assert_null (zie_model_open (file, &file_error));
+  for (guint i = 0; i < 2; i++)
+    {
+      const char *message = (i == 0 ? folder_error : file_error)->message;
+
+      g_assert_true (g_str_has_prefix (message, closed));
+      g_assert_nonnull (strstr (message, ": may not be read: it belongs to "));
+      g_assert_nonnull (strstr (message, " and has mode 0000; run "));
+      g_assert_nonnull (strstr (message, remedy));
+    }
+  found = zie_model_find_all ();
+  for (guint i = 0; i < found->len; i++)
+    {
+      const ZieModelCandidate *model = found->pdata[i];
+
+      if (!g_str_equal (model->path, closed))
+        continue;
+      n_named++;
+      g_assert_cmpstr (model->place, ==, "Hugging Face cache");
+      g_assert_nonnull (strstr (model->missing, "has mode 0000"));
+    }
+  g_assert_cmpuint (n_named, ==, 1);
+}
+
+static void
+test_unreadable (Fixture *f, gconstpointer data)
+{
+  g_autofree char *closed = g_build_filename (f->folder, "hub", NULL), *file = g_build_filename (closed, "model.safetensors", NULL);
+  pid_t child;
+  int status;
+
+  g_assert_cmpint (g_chmod (f->folder, 0755), ==, 0);
+  g_assert_cmpint (g_mkdir (closed, 0000), ==, 0);
+  if ((child = fork ()) == 0)
+    {
+      g_setenv ("HF_HUB_CACHE", closed, TRUE);
+      look_as_nobody (closed, file);
+      _exit (0);
+    }
+  g_assert_cmpint (waitpid (child, &status, 0), ==, child);
+  g_assert_cmpint (status, ==, 0);
+  g_rmdir (closed);
+}
+
 int
 main (int argc, char **argv)
 {
   static const struct { const char *name; void (*func) (Fixture *f, gconstpointer data); } tests[] = {
     { "/forms/comfy", test_comfy },     { "/forms/gguf", test_gguf },       { "/forms/all-in-one", test_all_in_one },
     { "/forms/hugging-face", test_hugging_face }, { "/forms/scales", test_scales }, { "/forms/refused", test_refused },
+    { "/forms/unreadable", test_unreadable },
   };
   g_autofree char *empty = NULL;
   int rc;

@@ -88,8 +88,8 @@ ZIE_API void zie_model_candidate_free (ZieModelCandidate *self);
 ZIE_API ZieModelCandidate *zie_model_examine (const ZieModelSource *source, GError **error);
 
 /* All models on this machine: our own folder, the caches of Hugging Face and ModelScope (their environment variables are
- * followed), ComfyUI's folders, the demo model.  An array that owns its ZieModelCandidates, whole ones first.  Blocking: it
- * reads the headers of many files. */
+ * followed), ComfyUI's folders, the demo model; one for each of these folders that may not be read.  An array that owns its
+ * ZieModelCandidates, whole ones first.  Blocking: it reads the headers of many files. */
 ZIE_API GPtrArray *zie_model_find_all (void);
 
 /* Where this program keeps its models: $XDG_DATA_HOME/zimage-studio/models, maybe not there yet.  Free with g_free(). */
