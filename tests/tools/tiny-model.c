@@ -2,20 +2,20 @@
 #include "tiny-model.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <glib/gstdio.h>
 
 #include "zie-dtype.h"
 
-#define DIM 256
-#define FFN 682                /* int (256 / 3 * 8) */
+#define HEAD 128
 #define ADALN 256
-#define TEXT_DIM 64
-#define TEXT_FFN 96
-#define TEXT_LAYERS 3
 #define VOCAB 260
 #define LATENT 16
+
+static const TinyModelShape tiny = { .dim = 256, .n_layers = 2, .text_dim = 64, .text_ffn = 96, .text_heads = 4, .text_kv_heads = 2,
+                                     .text_head_dim = 32, .n_text_layers = 3, .vae_channels = { 32, 32, 64, 64 }, .vae_layers = 1 };
 
 /* Qwen's splitting rules, as its tokenizer.json writes them. */
 #define PRE_TOKENIZER \
@@ -27,6 +27,7 @@
 /* One safetensors file in the making. */
 typedef struct
 {
+  const TinyModelShape *shape;
   GString *header;
   GByteArray *data;
   guint32 state;
@@ -46,6 +47,7 @@ put (Writer *w, const char *name, int n_dims, const int *dims)
   gboolean is_norm = n_dims == 1 && (strstr (name, "norm") != NULL || strstr (name, "cap_embedder.0") != NULL) && strstr (name, "bias") == NULL;
   gint64 n = 1, fan_in = 1;
   guint begin = w->data->len;
+  guint16 *numbers;
   float scale;
 
   g_string_append_printf (w->header, "%s\"%s\":{\"dtype\":\"BF16\",\"shape\":[", w->header->len > 1 ? "," : "", name);
@@ -57,11 +59,10 @@ put (Writer *w, const char *name, int n_dims, const int *dims)
       g_string_append_printf (w->header, "%s%d", i ? "," : "", dims[i]);
     }
   scale = n_dims == 1 ? 0.1f : 1.7f / sqrtf ((float)fan_in);
+  g_byte_array_set_size (w->data, begin + 2 * (guint)n);
+  numbers = (guint16 *)(gpointer)(w->data->data + begin);
   for (gint64 i = 0; i < n; i++)
-    {
-      guint16 v = GUINT16_TO_LE (zie_f32_to_bf16 (next_random (w) * scale + (is_norm ? 1.0f : 0.0f)));
-      g_byte_array_append (w->data, (const guint8 *)&v, 2);
-    }
+    numbers[i] = GUINT16_TO_LE (zie_f32_to_bf16 (next_random (w) * scale + (is_norm ? 1.0f : 0.0f)));
   g_string_append_printf (w->header, "],\"data_offsets\":[%u,%u]}", begin, w->data->len);
 }
 
@@ -91,104 +92,112 @@ write_file (const char *folder, const char *part, const char *file, const void *
 static void
 finish (Writer *w, const char *folder, const char *part, const char *file)
 {
-  g_autoptr(GByteArray) all = g_byte_array_new ();
+  g_autofree char *parent = g_build_filename (folder, part, NULL), *path = g_build_filename (parent, file, NULL);
   guint64 size;
+  FILE *f;
 
   g_string_append_c (w->header, '}');
   while (w->header->len % 8 != 0)
     g_string_append_c (w->header, ' ');
   size = GUINT64_TO_LE (w->header->len);
-  g_byte_array_append (all, (const guint8 *)&size, 8);
-  g_byte_array_append (all, (const guint8 *)w->header->str, (guint)w->header->len);
-  g_byte_array_append (all, w->data->data, w->data->len);
-  write_file (folder, part, file, all->data, all->len);
+  g_assert_cmpint (g_mkdir_with_parents (parent, 0700), ==, 0);
+  f = g_fopen (path, "wb");
+  g_assert_nonnull (f);
+  g_assert_true (fwrite (&size, 8, 1, f) == 1 && fwrite (w->header->str, w->header->len, 1, f) == 1
+                 && fwrite (w->data->data, w->data->len, 1, f) == 1);
+  g_assert_cmpint (fclose (f), ==, 0);
   g_string_free (w->header, TRUE);
   g_byte_array_unref (w->data);
 }
 
 static Writer
-begin (guint32 seed)
+begin (const TinyModelShape *shape, guint32 seed)
 {
-  return (Writer) { g_string_new ("{"), g_byte_array_new (), seed };
+  return (Writer) { shape, g_string_new ("{"), g_byte_array_new (), seed };
 }
 
 static void
 put_block (Writer *w, const char *name, int i, gboolean is_modulated)
 {
   g_autofree char *b = g_strdup_printf ("%s.%d.", name, i);
-  static const struct { const char *leaf; int rows, cols; } tensors[] = {
-    { "attention_norm1.weight", DIM, 0 }, { "attention_norm2.weight", DIM, 0 },
-    { "attention.to_q.weight", DIM, DIM }, { "attention.to_k.weight", DIM, DIM }, { "attention.to_v.weight", DIM, DIM },
-    { "attention.to_out.0.weight", DIM, DIM }, { "attention.norm_q.weight", 128, 0 }, { "attention.norm_k.weight", 128, 0 },
-    { "ffn_norm1.weight", DIM, 0 }, { "ffn_norm2.weight", DIM, 0 },
-    { "feed_forward.w1.weight", FFN, DIM }, { "feed_forward.w2.weight", DIM, FFN }, { "feed_forward.w3.weight", FFN, DIM },
+  const int dim = w->shape->dim, ffn = dim * 8 / 3;
+  const struct { const char *leaf; int rows, cols; } tensors[] = {
+    { "attention_norm1.weight", dim, 0 }, { "attention_norm2.weight", dim, 0 },
+    { "attention.to_q.weight", dim, dim }, { "attention.to_k.weight", dim, dim }, { "attention.to_v.weight", dim, dim },
+    { "attention.to_out.0.weight", dim, dim }, { "attention.norm_q.weight", HEAD, 0 }, { "attention.norm_k.weight", HEAD, 0 },
+    { "ffn_norm1.weight", dim, 0 }, { "ffn_norm2.weight", dim, 0 },
+    { "feed_forward.w1.weight", ffn, dim }, { "feed_forward.w2.weight", dim, ffn }, { "feed_forward.w3.weight", ffn, dim },
   };
 
   for (guint t = 0; t < G_N_ELEMENTS (tensors); t++)
     putf (w, b, tensors[t].leaf, tensors[t].rows, tensors[t].cols);
   if (is_modulated)
     {
-      putf (w, b, "adaLN_modulation.0.weight", 4 * DIM, ADALN);
-      putf (w, b, "adaLN_modulation.0.bias", 4 * DIM, 0);
+      putf (w, b, "adaLN_modulation.0.weight", 4 * dim, ADALN);
+      putf (w, b, "adaLN_modulation.0.bias", 4 * dim, 0);
     }
 }
 
 static void
-write_transformer (const char *folder, guint32 seed)
+write_transformer (const char *folder, const TinyModelShape *shape, guint32 seed)
 {
-  static const char config[] =
-    "{\"_class_name\":\"ZImageTransformer2DModel\",\"all_patch_size\":[2],\"all_f_patch_size\":[1],\"in_channels\":16,\"dim\":256,"
-    "\"n_layers\":2,\"n_refiner_layers\":1,\"n_heads\":2,\"n_kv_heads\":2,\"norm_eps\":1e-05,\"qk_norm\":true,\"cap_feat_dim\":64,"
-    "\"rope_theta\":256.0,\"t_scale\":1000.0,\"axes_dims\":[32,48,48],\"axes_lens\":[1536,512,512]}";
-  Writer w = begin (seed);
+  g_autofree char *config = g_strdup_printf (
+    "{\"_class_name\":\"ZImageTransformer2DModel\",\"all_patch_size\":[2],\"all_f_patch_size\":[1],\"in_channels\":16,\"dim\":%d,"
+    "\"n_layers\":%d,\"n_refiner_layers\":1,\"n_heads\":%d,\"n_kv_heads\":%d,\"norm_eps\":1e-05,\"qk_norm\":true,\"cap_feat_dim\":%d,"
+    "\"rope_theta\":256.0,\"t_scale\":1000.0,\"axes_dims\":[32,48,48],\"axes_lens\":[1536,512,512]}",
+    shape->dim, shape->n_layers, shape->dim / HEAD, shape->dim / HEAD, shape->text_dim);
+  const int dim = shape->dim, text_dim = shape->text_dim;
+  Writer w = begin (shape, seed);
 
   PUT (&w, "t_embedder.mlp.0.weight", 1024, 256);
   PUT (&w, "t_embedder.mlp.0.bias", 1024);
   PUT (&w, "t_embedder.mlp.2.weight", ADALN, 1024);
   PUT (&w, "t_embedder.mlp.2.bias", ADALN);
-  PUT (&w, "all_x_embedder.2-1.weight", DIM, 4 * LATENT);
-  PUT (&w, "all_x_embedder.2-1.bias", DIM);
-  PUT (&w, "cap_embedder.0.weight", TEXT_DIM);
-  PUT (&w, "cap_embedder.1.weight", DIM, TEXT_DIM);
-  PUT (&w, "cap_embedder.1.bias", DIM);
-  PUT (&w, "x_pad_token", 1, DIM);
-  PUT (&w, "cap_pad_token", 1, DIM);
+  PUT (&w, "all_x_embedder.2-1.weight", dim, 4 * LATENT);
+  PUT (&w, "all_x_embedder.2-1.bias", dim);
+  PUT (&w, "cap_embedder.0.weight", text_dim);
+  PUT (&w, "cap_embedder.1.weight", dim, text_dim);
+  PUT (&w, "cap_embedder.1.bias", dim);
+  PUT (&w, "x_pad_token", 1, dim);
+  PUT (&w, "cap_pad_token", 1, dim);
   put_block (&w, "context_refiner", 0, FALSE);
   put_block (&w, "noise_refiner", 0, TRUE);
-  put_block (&w, "layers", 0, TRUE);
-  put_block (&w, "layers", 1, TRUE);
-  PUT (&w, "all_final_layer.2-1.adaLN_modulation.1.weight", DIM, ADALN);
-  PUT (&w, "all_final_layer.2-1.adaLN_modulation.1.bias", DIM);
-  PUT (&w, "all_final_layer.2-1.linear.weight", 4 * LATENT, DIM);
+  for (int i = 0; i < shape->n_layers; i++)
+    put_block (&w, "layers", i, TRUE);
+  PUT (&w, "all_final_layer.2-1.adaLN_modulation.1.weight", dim, ADALN);
+  PUT (&w, "all_final_layer.2-1.adaLN_modulation.1.bias", dim);
+  PUT (&w, "all_final_layer.2-1.linear.weight", 4 * LATENT, dim);
   PUT (&w, "all_final_layer.2-1.linear.bias", 4 * LATENT);
   finish (&w, folder, "transformer", "diffusion_pytorch_model.safetensors");
   write_file (folder, "transformer", "config.json", config, -1);
 }
 
 static void
-write_text_encoder (const char *folder, guint32 seed)
+write_text_encoder (const char *folder, const TinyModelShape *shape, guint32 seed)
 {
-  static const char config[] =
-    "{\"architectures\":[\"Qwen3ForCausalLM\"],\"model_type\":\"qwen3\",\"hidden_size\":64,\"intermediate_size\":96,"
-    "\"num_hidden_layers\":3,\"num_attention_heads\":4,\"num_key_value_heads\":2,\"head_dim\":32,\"vocab_size\":260,"
-    "\"rms_norm_eps\":1e-06,\"rope_theta\":1000000,\"hidden_act\":\"silu\",\"attention_bias\":false,\"tie_word_embeddings\":true}";
-  Writer w = begin (seed);
+  g_autofree char *config = g_strdup_printf (
+    "{\"architectures\":[\"Qwen3ForCausalLM\"],\"model_type\":\"qwen3\",\"hidden_size\":%d,\"intermediate_size\":%d,"
+    "\"num_hidden_layers\":%d,\"num_attention_heads\":%d,\"num_key_value_heads\":%d,\"head_dim\":%d,\"vocab_size\":260,"
+    "\"rms_norm_eps\":1e-06,\"rope_theta\":1000000,\"hidden_act\":\"silu\",\"attention_bias\":false,\"tie_word_embeddings\":true}",
+    shape->text_dim, shape->text_ffn, shape->n_text_layers, shape->text_heads, shape->text_kv_heads, shape->text_head_dim);
+  const int dim = shape->text_dim, q = shape->text_heads * shape->text_head_dim, kv = shape->text_kv_heads * shape->text_head_dim;
+  Writer w = begin (shape, seed);
 
-  PUT (&w, "model.embed_tokens.weight", VOCAB, TEXT_DIM);
-  for (int i = 0; i < TEXT_LAYERS - 1; i++)                   /* the last layer is never run: not needed in the file */
+  PUT (&w, "model.embed_tokens.weight", VOCAB, dim);
+  for (int i = 0; i < shape->n_text_layers - 1; i++)          /* the last layer is never run: not needed in the file */
     {
       g_autofree char *l = g_strdup_printf ("model.layers.%d.", i);
-      putf (&w, l, "input_layernorm.weight", TEXT_DIM, 0);
-      putf (&w, l, "post_attention_layernorm.weight", TEXT_DIM, 0);
-      putf (&w, l, "self_attn.q_proj.weight", 128, TEXT_DIM);
-      putf (&w, l, "self_attn.k_proj.weight", 64, TEXT_DIM);
-      putf (&w, l, "self_attn.v_proj.weight", 64, TEXT_DIM);
-      putf (&w, l, "self_attn.o_proj.weight", TEXT_DIM, 128);
-      putf (&w, l, "self_attn.q_norm.weight", 32, 0);
-      putf (&w, l, "self_attn.k_norm.weight", 32, 0);
-      putf (&w, l, "mlp.gate_proj.weight", TEXT_FFN, TEXT_DIM);
-      putf (&w, l, "mlp.up_proj.weight", TEXT_FFN, TEXT_DIM);
-      putf (&w, l, "mlp.down_proj.weight", TEXT_DIM, TEXT_FFN);
+      putf (&w, l, "input_layernorm.weight", dim, 0);
+      putf (&w, l, "post_attention_layernorm.weight", dim, 0);
+      putf (&w, l, "self_attn.q_proj.weight", q, dim);
+      putf (&w, l, "self_attn.k_proj.weight", kv, dim);
+      putf (&w, l, "self_attn.v_proj.weight", kv, dim);
+      putf (&w, l, "self_attn.o_proj.weight", dim, q);
+      putf (&w, l, "self_attn.q_norm.weight", shape->text_head_dim, 0);
+      putf (&w, l, "self_attn.k_norm.weight", shape->text_head_dim, 0);
+      putf (&w, l, "mlp.gate_proj.weight", shape->text_ffn, dim);
+      putf (&w, l, "mlp.up_proj.weight", shape->text_ffn, dim);
+      putf (&w, l, "mlp.down_proj.weight", dim, shape->text_ffn);
     }
   finish (&w, folder, "text_encoder", "model.safetensors");
   write_file (folder, "text_encoder", "config.json", config, -1);
@@ -247,26 +256,27 @@ put_mid (Writer *w, const char *half, int channels)
 }
 
 static void
-write_vae (const char *folder, guint32 seed)
+write_vae (const char *folder, const TinyModelShape *shape, guint32 seed)
 {
-  static const int channels[4] = { 32, 32, 64, 64 };
-  static const char config[] =
-    "{\"_class_name\":\"AutoencoderKL\",\"act_fn\":\"silu\",\"block_out_channels\":[32,32,64,64],\"in_channels\":3,\"out_channels\":3,"
-    "\"latent_channels\":16,\"layers_per_block\":1,\"mid_block_add_attention\":true,\"norm_num_groups\":32,\"sample_size\":64,"
-    "\"scaling_factor\":0.3611,\"shift_factor\":0.1159,\"use_quant_conv\":false,\"use_post_quant_conv\":false}";
-  Writer w = begin (seed);
+  const int *channels = shape->vae_channels;
+  g_autofree char *config = g_strdup_printf (
+    "{\"_class_name\":\"AutoencoderKL\",\"act_fn\":\"silu\",\"block_out_channels\":[%d,%d,%d,%d],\"in_channels\":3,\"out_channels\":3,"
+    "\"latent_channels\":16,\"layers_per_block\":%d,\"mid_block_add_attention\":true,\"norm_num_groups\":32,\"sample_size\":64,"
+    "\"scaling_factor\":0.3611,\"shift_factor\":0.1159,\"use_quant_conv\":false,\"use_post_quant_conv\":false}",
+    channels[0], channels[1], channels[2], channels[3], shape->vae_layers);
+  Writer w = begin (shape, seed);
 
   put_conv (&w, "decoder.conv_in", LATENT, channels[3], 3);
   put_mid (&w, "decoder", channels[3]);
   for (int i = 0; i < 4; i++)
-    for (int j = 0; j < 2; j++)
+    for (int j = 0; j <= shape->vae_layers; j++)
       {
         g_autofree char *res = g_strdup_printf ("decoder.up_blocks.%d.resnets.%d", i, j);
         g_autofree char *up = g_strdup_printf ("decoder.up_blocks.%d.upsamplers.0.conv", i);
         int out = channels[3 - i], in = j == 0 && i > 0 ? channels[4 - i] : out;
 
         put_res (&w, res, in, out);
-        if (j == 1 && i < 3)
+        if (j == shape->vae_layers && i < 3)
           put_conv (&w, up, out, out, 3);
       }
   put_norm (&w, "decoder.conv_norm_out", channels[0]);
@@ -275,10 +285,14 @@ write_vae (const char *folder, guint32 seed)
   put_conv (&w, "encoder.conv_in", 3, channels[0], 3);
   for (int i = 0; i < 4; i++)
     {
-      g_autofree char *res = g_strdup_printf ("encoder.down_blocks.%d.resnets.0", i);
       g_autofree char *down = g_strdup_printf ("encoder.down_blocks.%d.downsamplers.0.conv", i);
 
-      put_res (&w, res, channels[MAX (i - 1, 0)], channels[i]);
+      for (int j = 0; j < shape->vae_layers; j++)
+        {
+          g_autofree char *res = g_strdup_printf ("encoder.down_blocks.%d.resnets.%d", i, j);
+
+          put_res (&w, res, channels[j == 0 ? MAX (i - 1, 0) : i], channels[i]);
+        }
       if (i < 3)
         put_conv (&w, down, channels[i], channels[i], 3);
     }
@@ -313,7 +327,7 @@ write_tokenizer (const char *folder)
 }
 
 void
-tiny_model_write (const char *folder, guint32 seed)
+tiny_model_write_shape (const char *folder, const TinyModelShape *shape, guint32 seed)
 {
   write_file (folder, NULL, "model_index.json",
               "{\"_class_name\":\"ZImagePipeline\",\"zimage_studio\":{\"default_width\":64,\"default_height\":64,\"steps\":8,"
@@ -321,10 +335,16 @@ tiny_model_write (const char *folder, guint32 seed)
   write_file (folder, "scheduler", "scheduler_config.json",
               "{\"_class_name\":\"FlowMatchEulerDiscreteScheduler\",\"num_train_timesteps\":1000,\"shift\":3.0,"
               "\"use_dynamic_shifting\":false}", -1);
-  write_transformer (folder, seed);
-  write_text_encoder (folder, seed + 1);
-  write_vae (folder, seed + 2);
+  write_transformer (folder, shape, seed);
+  write_text_encoder (folder, shape, seed + 1);
+  write_vae (folder, shape, seed + 2);
   write_tokenizer (folder);
+}
+
+void
+tiny_model_write (const char *folder, guint32 seed)
+{
+  tiny_model_write_shape (folder, &tiny, seed);
 }
 
 char *
