@@ -60,12 +60,13 @@ read_limit (const char *root, const char *folder, const char *file)
 typedef struct
 {
   const char *mount;
-  const char *limit, *use, *reclaimable;
+  const char *limit, *use;
+  const char *inactive, *active;      /* cached files: what was used once, what is used again and again */
 } CgroupKind;
 
-static const CgroupKind cgroup_v2 = { "/sys/fs/cgroup", "memory.max", "memory.current", "inactive_file " };
+static const CgroupKind cgroup_v2 = { "/sys/fs/cgroup", "memory.max", "memory.current", "inactive_file ", "active_file " };
 static const CgroupKind cgroup_v1 = { "/sys/fs/cgroup/memory", "memory.limit_in_bytes", "memory.usage_in_bytes",
-                                      "total_inactive_file " };
+                                      "total_inactive_file ", "total_active_file " };
 
 /* Lowers USE to what the group at PATH, or one that it is in, allows. */
 static void
@@ -86,7 +87,8 @@ apply_cgroup (const char *root, const CgroupKind *kind, const char *path, ZieMem
           g_autofree char *stat = read_small (root, stat_path);
 
           used = read_limit (root, folder, kind->use);
-          used -= MIN (used, find_number (stat, kind->reclaimable));      /* cached files make room when asked to */
+          /* Cached files make room when asked to.  Weights are read again each step, so they count as active ones. */
+          used -= MIN (used, find_number (stat, kind->inactive) + find_number (stat, kind->active));
           free_now = limit - MIN (limit, used);
           use->ram_total = limit;
           use->ram_available = MIN (use->ram_available, free_now);

@@ -78,7 +78,7 @@ test_cgroup_v2 (void)
   put (&fake, "/sys/fs/cgroup/outer/inner/memory.max", "max\n");
   put (&fake, "/sys/fs/cgroup/outer/memory.max", "8192000\n");
   put (&fake, "/sys/fs/cgroup/outer/memory.current", "5000000\n");
-  put (&fake, "/sys/fs/cgroup/outer/memory.stat", "anon 1\nfile 2\ninactive_file 1000000\n");
+  put (&fake, "/sys/fs/cgroup/outer/memory.stat", "anon 1\nfile 2\ninactive_file 700000\nactive_file 300000\n");
   zie_query_memory_at (fake.root, &use);
   g_assert_cmpuint (use.ram_total, ==, 8192000);
   g_assert_cmpuint (use.ram_available, ==, 8192000 - 4000000);
@@ -117,7 +117,7 @@ test_cgroup_v1 (void)
   put (&fake, "/sys/fs/cgroup/memory/memory.limit_in_bytes", "9223372036854771712\n");
   put (&fake, "/sys/fs/cgroup/memory/job/memory.limit_in_bytes", "6000000\n");
   put (&fake, "/sys/fs/cgroup/memory/job/memory.usage_in_bytes", "3000000\n");
-  put (&fake, "/sys/fs/cgroup/memory/job/memory.stat", "inactive_file 9\ntotal_inactive_file 500000\n");
+  put (&fake, "/sys/fs/cgroup/memory/job/memory.stat", "inactive_file 9\nactive_file 9\ntotal_inactive_file 400000\ntotal_active_file 100000\n");
   zie_query_memory_at (fake.root, &use);
   g_assert_cmpuint (use.ram_total, ==, 6000000);
   g_assert_cmpuint (use.ram_available, ==, 3500000);
