@@ -4,6 +4,7 @@
 #include "zis-window-private.h"
 
 #include "zis-compat.h"
+#include "zis-job.h"
 #include "zis-queue.h"
 #include "zis-recipe.h"
 #include "zis-session.h"
@@ -68,8 +69,13 @@ zis_window_close_request (GtkWindow *window)
     { "background", _("_Finish in Background"), ADW_RESPONSE_SUGGESTED },
   };
   ZisWindow *self = ZIS_WINDOW (window);
-  guint n = zis_queue_get_n_jobs (zis_session_get_queue (self->session));
+  ZisQueue *queue = zis_session_get_queue (self->session);
+  ZisJob *running = zis_queue_get_running (queue);
+  guint n = zis_queue_get_n_jobs (queue);
 
+  /* What was cancelled is over, though the engine may need a moment to say so. */
+  if (running && zis_job_get_state (running) == ZIS_JOB_CANCELLING)
+    n--;
   save_state (self);
   if (n == 0)
     {

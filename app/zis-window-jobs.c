@@ -56,6 +56,8 @@ on_queue_changed (ZisWindow *self)
   g_autofree char *spoken = g_strdup_printf (ngettext ("%u picture to make", "%u pictures to make", n), n);
 
   gtk_widget_set_visible (self->queue_button, n > 1);
+  if (n <= 1)
+    gtk_menu_button_popdown (GTK_MENU_BUTTON (self->queue_button));     /* a list of one says what the canvas says */
   adw_button_content_set_label (self->queue_content, zis_window_is_narrow (self) ? "" : label);
   gtk_accessible_update_property (GTK_ACCESSIBLE (self->queue_button), GTK_ACCESSIBLE_PROPERTY_LABEL, spoken, -1);
   zis_window_update_progress (self);

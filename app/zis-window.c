@@ -41,6 +41,11 @@ zis_window_toast (ZisWindow *self, const char *text, const char *button, const c
       adw_toast_set_action_name (toast, action);
       adw_toast_set_timeout (toast, 10);
     }
+
+  /* What is news takes the place of what was; it would else be told when that one's time is over. */
+  if (self->toast)
+    adw_toast_dismiss (self->toast);
+  g_set_object (&self->toast, toast);
   adw_toast_overlay_add_toast (self->toasts, toast);
 }
 
@@ -248,6 +253,7 @@ zis_window_dispose (GObject *object)
       zis_session_close (self->session);
     }
   g_clear_object (&self->loading);
+  g_clear_object (&self->toast);
   g_clear_object (&self->cancellable);
   g_clear_object (&self->shown);
   g_clear_object (&self->complete);

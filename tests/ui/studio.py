@@ -2,11 +2,11 @@
 """What the tests of the window share: starting it, and finding things in it by what a screen reader hears."""
 import atexit, os, re, subprocess, sys, tempfile, time
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-import pyatspi
 import uidrive as ui
 
 PROGRAM = sys.argv[1:]                 # the program, perhaps with what runs it in another root before it
 SKIP = 77
+_began = time.monotonic()
 
 if not PROGRAM:
     sys.exit('usage: ui-session.sh /usr/bin/python3 %s [RUNNER ROOT] PROGRAM' % sys.argv[0])
@@ -14,7 +14,10 @@ if not PROGRAM:
 def _failed(kind, value, trace):
     """what the screen showed when a test failed"""
     name = os.path.splitext(os.path.basename(sys.argv[0]))[0] + '-failed.png'
-    try: print('see', ui.screenshot(name))
+    try:
+        print('see', ui.screenshot(name))
+        with open(os.path.join(os.environ.get('UI_OUT', '.'), name.replace('png', 'txt')), 'w') as f:
+            f.write(ui.App(None, 'zimage-studio').tree())
     except Exception: pass
     sys.__excepthook__(kind, value, trace)
 
@@ -71,16 +74,22 @@ def write_prompt(app, text):
 def tokens(app):
     return int(re.match(r'(\d+) of', app.find('label', r'^\d+ of \d+ tokens').name).group(1))
 
-def wait_done(app, seconds=60):
-    """until a finished picture is shown and nothing runs"""
+def wait_done(app, n_before=None, seconds=60):
+    """until nothing runs and a finished picture is shown; one more than N_BEFORE are in the strip, if that is given"""
     def done():
-        return not app.all('button', '^_?Cancel') and app.all('label', r'· seed \d+ ·')
+        return (not app.all('button', '^_?Cancel') and (n_before is None or len(thumbnails(app)) > n_before)
+                and app.all('label', r'· seed \d+ ·'))
     return ui.wait(done, seconds, 'the picture to be done')
 
+def generate(app, how='ctrl+Return', seconds=60):
+    """presses HOW, and waits for the picture; it may be done before one has looked"""
+    n_before = len(thumbnails(app))
+    ui.key(how)
+    wait_done(app, n_before, seconds)
+
 def make(app, text, seconds=60):
-    write_prompt(app, text); ui.key('ctrl+Return')
-    app.find('button', '^_?Cancel', 20)
-    wait_done(app, seconds)
+    write_prompt(app, text)
+    generate(app, seconds=seconds)
 
 def unfold(app, row):
     """opens a folded row with a click of the mouse; its controls are seen a moment later"""
@@ -89,19 +98,17 @@ def unfold(app, row):
 
 def spin(app, name, row='Advanced'):
     """a spin button; GTK 4.8 tells of it also where its row is folded, later versions do not"""
-    for _ in range(2):
-        for a in ui.walk(app.root()):
-            role, found = ui._info(a)
-            if role == 'spin button' and re.search(name, found): return a.queryValue()
-        unfold(app, row)
-    raise ui.Missing('no spin button %r' % name)
+    def look(): return [a for a in app.root().walk() if a.role == 'spin button' and re.search(name, a.name)]
+    if not look():
+        ui.mouse(app.find('label', '^%s$' % row))
+    return ui.wait(look, 10, 'the spin button %r' % name)[0]
 
-def set_value(app, name, value): spin(app, name).currentValue = value
-def get_value(app, name): return spin(app, name).currentValue
+def set_value(app, name, value): spin(app, name).value = value
+def get_value(app, name): return spin(app, name).value
 
 def thumbnails(app):
     strips = app.all('list', '^Pictures$')       # hidden as long as there is no picture
-    return [a for strip in strips for a in ui.walk(strip) if a.getRoleName() == 'list item']
+    return [a for strip in strips for a in strip.walk() if a.role == 'list item']
 
 def menu_item(app, name, index):
     """of the open main menu; GTK 4.18 gives its items no names, so also by its place (0 = the first)"""
@@ -110,8 +117,7 @@ def menu_item(app, name, index):
 
 def is_pressed(a):
     """of a toggle button"""
-    state = a.getState()
-    return state.contains(pyatspi.STATE_PRESSED) or state.contains(pyatspi.STATE_CHECKED)
+    return bool(a.states() & {'pressed', 'checked'})
 
 def seed(app):
     """of the picture that is shown (GTK 4.8 reads entries back as '')"""
@@ -125,7 +131,7 @@ def gauge(app):
 
 def check(condition, what):
     if not condition: raise AssertionError(what)
-    print('ok', what, flush=True)
+    print('%6.1f s ok' % (time.monotonic() - _began), what, flush=True)
 
 def end(app):
     status = app.stop()

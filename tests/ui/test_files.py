@@ -24,7 +24,7 @@ app = s.start(other)
 ui.click(app.find('button', 'Use Recipe', 20))        # offered for ten seconds
 s.tokens(app)
 ui.wait(lambda: ui.text(s.prompt(app)) == 'a white rabbit', 10, 'the prompt')
-ui.key('ctrl+Return'); app.find('button', '^_?Cancel', 20); s.wait_done(app)
+s.generate(app)
 check(s.seed(app) == '4711', 'the recipe of a picture made by another program is used')
 
 # The other kinds of file.
@@ -40,7 +40,7 @@ ui.click(app.find('button', 'Close the Message'))
 check(app.find('image', '^Picture: a white rabbit'), 'an error of saving is said, and the picture still there')
 
 # The same sentence with another seed.
-ui.key('ctrl+shift+r'); app.find('button', '^_?Cancel', 20); s.wait_done(app)
+s.generate(app, 'ctrl+shift+r')
 check(s.seed(app) != '4711' and ui.text(s.prompt(app)) == 'a white rabbit', 'another seed for the same sentence')
 
 # Into the bin.

@@ -19,7 +19,7 @@ card(24e9, 11e9, 2e9)
 ui.wait(lambda: '11.0 GB used by other programs, 2.0 GB by' in s.gauge(app), 3, 'new figures')
 check(True, 'it is live')
 ui.key('ctrl+comma')
-app.find('spin button', 'Memory Limit').queryValue().currentValue = 8.0
+app.find('spin button', 'Memory Limit').value = 8.0
 ui.key('Escape')
 ui.wait(lambda: 'The limit is 8' in s.gauge(app), 10, 'the limit')
 check(True, 'the limit')

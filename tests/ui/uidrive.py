@@ -2,7 +2,7 @@
 """Drives a GTK 4 program as a person would: finds widgets by what a screen reader hears (AT-SPI),
 types and presses keys through the X server (xdotool), and looks at the picture (import).
 
-Run it with Debian's /usr/bin/python3 (python3-pyatspi), inside ui-session.sh:
+Run it with Debian's /usr/bin/python3 (python3-gi, gir1.2-atspi-2.0), inside ui-session.sh:
 
     import uidrive as ui
     app = ui.start(['build/app/zimage-studio'], name='zimage-studio')
@@ -14,65 +14,50 @@ Run it with Debian's /usr/bin/python3 (python3-pyatspi), inside ui-session.sh:
 
 Roles are AT-SPI's names: 'push button' (newer at-spi: 'button'), 'text' (entry), 'label', 'list item',
 'spin button', 'check box', 'combo box', 'frame', 'dialog', 'image', 'filler'/'panel' (everything else).
+What find() and all() give are nodes of accessible.py: what a widget was when it was looked for.
 """
 import os, re, subprocess, time
-import pyatspi
+import accessible
 
 ROLES = {'button': ('push button', 'button'), 'push button': ('push button', 'button'),
          'text': ('text', 'entry', 'text box'), 'dialog': ('dialog', 'alert', 'file chooser')}
 
 # A machine that builds something else beside it takes several times as long for everything; only a failure waits this long.
 PATIENCE = 4
-pyatspi.Atspi.set_timeout(5000 * PATIENCE, 15000 * PATIENCE)      # 800 ms otherwise, for an answer
+POLL = .03
+reader = accessible.Reader(timeout_s=5 * PATIENCE)
 
 class Missing(AssertionError): pass
 
-def _kids(a):
-    try: n = a.childCount
-    except Exception: return
-    for i in range(n):
-        try: c = a.getChildAtIndex(i)
-        except Exception: c = None
-        if c is not None: yield c
-
-def walk(a):
-    yield a
-    for c in _kids(a): yield from walk(c)
-
-def _info(a):
-    try: return a.getRoleName(), a.name or ''
-    except Exception: return '', ''          # it went away while we looked
-
-def shown(a):
-    try:
-        s = a.getState(); return s.contains(pyatspi.STATE_SHOWING) or s.contains(pyatspi.STATE_VISIBLE)
-    except Exception: return False
+def shown(a): return a.was('showing', 'visible')
 
 def enabled(a):
-    try: s = a.getState(); return s.contains(pyatspi.STATE_SENSITIVE) or s.contains(pyatspi.STATE_ENABLED)
-    except Exception: return False
+    """now, not when it was found"""
+    return bool(a.states() & {'sensitive', 'enabled'})
 
 def wait(test, seconds=10, what='condition'):
     """calls test() until it gives something true; AssertionError after `seconds` (of a quiet machine)"""
     end = time.monotonic() + seconds * PATIENCE
     while True:
+        began = time.monotonic()
         try: v = test()
-        except Missing: v = None
+        except (Missing, accessible.Gone): v = None
         if v: return v
         if time.monotonic() > end: raise Missing('waited %g s for %s' % (seconds, what))
-        time.sleep(.05)
+        time.sleep(max(POLL, 2 * (time.monotonic() - began)))     # a tree that is read all the time leaves little for the window
 
 class App:
     def __init__(self, proc, name): self.proc, self.name, self.node = proc, name, None
     def root(self):
-        for a in _kids(pyatspi.Registry.getDesktop(0)):
-            if self.name in _info(a)[1]: return a
+        try: root = reader.application(self.name)
+        except accessible.Gone: root = None
+        if root: return root
         raise Missing('no application %r on the accessibility bus' % self.name)
     def all(self, role=None, name=None):
         """every shown widget of that role whose name matches the regular expression `name`"""
         roles = ROLES.get(role, (role,))
-        return [a for a in walk(self.root())
-                for r, n in [_info(a)] if (role is None or r in roles) and (name is None or re.search(name, n)) and shown(a)]
+        return [a for a in self.root().walk()
+                if (role is None or a.role in roles) and (name is None or re.search(name, a.name)) and shown(a)]
     def find(self, role=None, name=None, seconds=10):
         return wait(lambda: self.all(role, name), seconds, '%s %r' % (role, name))[0]
     def gone(self, role, name, seconds=10): wait(lambda: not self.all(role, name), seconds, '%s %r to go' % (role, name))
@@ -80,8 +65,8 @@ class App:
     def tree(self):
         out = []
         def go(a, d):
-            r, n = _info(a); out.append('%s%s %r%s' % ('  ' * d, r, n, '' if shown(a) else ' hidden'))
-            for c in _kids(a): go(c, d + 1)
+            out.append('%s%s %r%s' % ('  ' * d, a.role, a.name, '' if shown(a) else ' hidden'))
+            for c in a.kids: go(c, d + 1)
         go(self.root(), 0); return '\n'.join(out)
     def alive(self): return self.proc.poll() is None
     def stop(self, seconds=10 * PATIENCE):
@@ -91,11 +76,14 @@ class App:
         except subprocess.TimeoutExpired: self.proc.kill(); self.proc.wait(); return None
 
 def _x(*args): return subprocess.run(['xdotool', *args], capture_output=True, text=True)
-def _windows(pid=None): return _x('search', '--onlyvisible', *(['--pid', str(pid)] if pid else []), '--name', '.').stdout.split()
+def _windows(pid=None):
+    """of those that the window manager knows: menus, tooltips and what is dragged about are windows, too"""
+    found = _x('search', '--onlyvisible', *(['--pid', str(pid)] if pid else []), '--name', '.').stdout.split()
+    return [w for w in found if _x('get_desktop_for_window', w).returncode == 0]
 def _close(pid):
     """Alt+F4 on every window of the process (needs the window manager of ui-session.sh)"""
     w = _windows(pid)
-    for i in w: _x('windowactivate', '--sync', i); _x('key', 'alt+F4'); time.sleep(.2)
+    for i in w: _x('windowactivate', '--sync', i); _x('key', 'alt+F4')
     return bool(w)
 
 def start(argv, name=None, env=None, seconds=30):
@@ -105,28 +93,29 @@ def start(argv, name=None, env=None, seconds=30):
         if p.poll() is not None: raise AssertionError('%s ended with status %s' % (argv[0], p.returncode))
         return a.all('frame')
     wait(up, seconds, 'the first window of ' + a.name)
-    time.sleep(.3)                            # let the window manager map and focus it
+    wait(lambda: a.all('frame')[0].was('active'), seconds, 'the window to have the focus')
     return a
 
 def key(*keys):
     """key('ctrl+Return'): real key presses, to the window that has the keyboard focus"""
-    for k in keys: _x('key', '--clearmodifiers', k); time.sleep(.1)
-def type_text(s): _x('type', '--delay', '12', '--', s); time.sleep(.15)
+    for k in keys: _x('key', '--clearmodifiers', k); time.sleep(.04)
+def type_text(s): _x('type', '--delay', '4', '--', s); time.sleep(.04)
 def _frame(a):
-    while a is not None and _info(a)[0] not in ('frame', 'dialog', 'window', 'file chooser', 'alert'): a = a.parent
+    while a.parent is not None and a.role not in ('frame', 'dialog', 'window', 'file chooser', 'alert'): a = a.parent
     return a
 def place(a):
     """the widget's middle in pixels of the X screen.  GTK 4 only knows positions inside the window, and its
     X window is larger than the frame by an even border (shadow or resize handle), hence the sum here."""
-    f = _frame(a); e = a.queryComponent().getExtents(pyatspi.WINDOW_COORDS); fe = f.queryComponent().getExtents(pyatspi.WINDOW_COORDS)
-    title = _info(f)[1]
+    f = _frame(a)
+    (x, y, width, height), (fx, fy, fwidth, fheight) = a.extents(), f.extents()
+    title = f.name
     ids = _x('search', '--onlyvisible', '--name', re.escape(title) if title else '.').stdout.split()
     g = dict(l.split('=') for l in _x('getwindowgeometry', '--shell', ids[-1]).stdout.split() if '=' in l)
-    return (int(g['X']) + (int(g['WIDTH']) - fe.width) // 2 + e.x - fe.x + e.width // 2,
-            int(g['Y']) + (int(g['HEIGHT']) - fe.height) // 2 + e.y - fe.y + e.height // 2)
+    return (int(g['X']) + (int(g['WIDTH']) - fwidth) // 2 + x - fx + width // 2,
+            int(g['Y']) + (int(g['HEIGHT']) - fheight) // 2 + y - fy + height // 2)
 def mouse(a, button=1):
     """moves the pointer over the widget and clicks it there, as a person does"""
-    x, y = place(a); _x('mousemove', '--sync', str(x), str(y), 'click', str(button)); time.sleep(.25)
+    x, y = place(a); _x('mousemove', '--sync', str(x), str(y), 'click', str(button)); time.sleep(.1)
 def drag(a, b):
     """drags from the middle of one widget to the middle of another, in steps that a drag needs to be noticed"""
     (x0, y0), (x1, y1) = place(a), place(b)
@@ -137,29 +126,27 @@ def drag(a, b):
 focus = mouse   # GTK 4.8 answers Component.grabFocus with an error, so the keyboard focus is put there by a click
 def click(a):
     """activates a button, row or menu item through its accessible action"""
-    wait(lambda: enabled(a), 10, '%s %r to be enabled' % _info(a))
-    act = a.queryAction()
-    for i in range(act.nActions):
-        if act.getName(i) in ('click', 'activate', 'press', 'default.activate', 'toggle'): act.doAction(i); time.sleep(.15); return
-    raise Missing('%s %r has no click action' % _info(a))
+    wait(lambda: enabled(a), 10, '%s %r to be enabled' % (a.role, a.name))
+    for i, action in enumerate(a.actions()):
+        if action in ('click', 'activate', 'press', 'default.activate', 'toggle'): a.act(i); return
+    raise Missing('%s %r has no click action' % (a.role, a.name))
 def type_into(a, s):
     """replaces the text of an entry with real key presses (GTK 4.8 reports '' for AdwEntryRow whatever it
     holds, so an empty answer is not taken for a failure)"""
     focus(a); key('ctrl+a'); type_text(s)
     wait(lambda: text(a) in (s, ''), 5, 'the entry to hold %r' % s)
-def text(a):
-    t = a.queryText(); return t.getText(0, -1)
+def text(a): return a.text()
 def save_in_dialog(app, title, path, seconds=10):
     """fills GTK's own file chooser (no portal): types the path in its name entry and presses Enter.  From ~ where it can:
     on the way through /tmp, where other programs come and go, GTK 4.18's completion trips over files that vanish"""
     if path.startswith(os.environ['HOME'] + '/'): path = '~' + path[len(os.environ['HOME']):]
     dlg = wait(lambda: [w for w in _x('search', '--onlyvisible', '--name', title).stdout.split()], seconds, 'file dialog %r' % title)[-1]
-    _x('windowactivate', '--sync', dlg); time.sleep(.5)
+    _x('windowactivate', '--sync', dlg); time.sleep(.2)
     key('ctrl+a'); type_text(path); key('Return')
     wait(lambda: not _x('search', '--onlyvisible', '--name', title).stdout.split(), seconds, 'file dialog %r to close' % title)
 def resize(app, width, height):
     """the process's only window, with its frame of some pixels"""
-    _x('windowsize', '--sync', _windows(app.proc.pid)[-1], str(width), str(height)); time.sleep(.5)
+    _x('windowsize', '--sync', _windows(app.proc.pid)[-1], str(width), str(height)); time.sleep(.2)
 def screenshot(name, title=None):
     win = 'root' if title is None else _x('search', '--onlyvisible', '--name', title).stdout.split()[-1]
     out = os.path.join(os.environ.get('UI_OUT', '.'), name)
