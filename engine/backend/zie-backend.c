@@ -10,6 +10,7 @@
 #include "ref/ref-backend.h"
 
 #define MAX_BACKENDS 3
+#define MAX_DEVICES 16
 
 /* What this program can compute with, best first.  The table is filled at its first use. */
 static const ZieBackendFuncs *const *
@@ -79,7 +80,7 @@ apply_environment (ZieBackendKind *kind, GError **error)
 static ZieBackend *
 open_one (const ZieBackendFuncs *funcs, int device_index, ZieThreads *threads, GError **error)
 {
-  ZieDevice devices[16];
+  ZieDevice devices[MAX_DEVICES];
   guint n_devices = funcs->list (devices, G_N_ELEMENTS (devices));
   ZieBackend *self;
 
@@ -97,6 +98,7 @@ open_one (const ZieBackendFuncs *funcs, int device_index, ZieThreads *threads, G
 
   self = g_new0 (ZieBackend, 1);
   self->funcs = funcs;
+  self->index = device_index;
   self->threads = threads;
   funcs->describe (&self->ops, &self->act, &self->best_compute);
   if (funcs->open != NULL && !funcs->open (self, device_index, error))
@@ -109,23 +111,24 @@ open_one (const ZieBackendFuncs *funcs, int device_index, ZieThreads *threads, G
   return self;
 }
 
-/* The best that starts; what the better ones said is for the curious, the last one's error for the caller. */
+/* The best that starts, one device after the other; what the better ones said is for the curious, the last one's error for the
+ * caller. */
 static ZieBackend *
-open_best (int device_index, ZieThreads *threads, GError **error)
+open_best (ZieThreads *threads, GError **error)
 {
-  guint n;
-  const ZieBackendFuncs *const *backends = get_backends (&n);
+  ZieDevice devices[MAX_DEVICES];
+  guint n = zie_list_devices (devices, MAX_DEVICES);
 
   for (guint i = 0; i + 1 < n; i++)
     {
       g_autoptr(GError) local = NULL;
-      ZieBackend *self = open_one (backends[i], device_index, threads, &local);
+      ZieBackend *self = open_one (zie_backend_find (devices[i].kind), devices[i].index, threads, &local);
 
       if (self != NULL)
         return self;
-      g_debug ("skip backend=%s why=\"%s\"", zie_backend_kind_name (backends[i]->kind), local->message);
+      g_message ("%s %d is left out: %s", zie_backend_kind_name (devices[i].kind), devices[i].index, local->message);
     }
-  return open_one (backends[n - 1], device_index, threads, error);
+  return open_one (zie_backend_find (ZIE_BACKEND_REF), 0, threads, error);
 }
 
 ZieBackend *
@@ -137,7 +140,7 @@ zie_backend_open (ZieBackendKind kind, int device_index, ZieThreads *threads, GE
   if (!apply_environment (&kind, error))
     return NULL;
   if (kind == ZIE_BACKEND_AUTO)
-    return open_best (device_index, threads, error);
+    return open_best (threads, error);
   if ((funcs = zie_backend_find (kind)) != NULL)
     return open_one (funcs, device_index, threads, error);
 
@@ -217,4 +220,13 @@ zie_explain_missing_cuda (void)
   if (funcs != NULL && funcs->list (&device, 1) > 0)
     return NULL;
   return zie_cuda_plugin_explain ();
+}
+
+char *
+zie_explain_left_out (void)
+{
+  const ZieBackendFuncs *funcs = zie_backend_find (ZIE_BACKEND_CUDA);
+  ZieDevice device;
+
+  return funcs != NULL && funcs->list (&device, 1) > 0 ? zie_cuda_plugin_explain () : NULL;
 }

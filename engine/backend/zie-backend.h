@@ -58,8 +58,8 @@ typedef struct
   /* Reserves memory for the weights of the next job and begins to load them; what is held already in the same places
    * stays.  The blocks must live until the next call or release ().  Errors: OUT_OF_DEVICE_MEMORY, OUT_OF_HOST_MEMORY. */
   gboolean (*place) (ZieBackend *self, const ZieWeightPlaces *places, GError **error);
-  /* Gives all of that back. */
-  void (*release) (ZieBackend *self);
+  /* Gives all of that back; with KEEP_HOST_COPIES only what is the device's own, and the blocks must live on. */
+  void (*release) (ZieBackend *self, gboolean keep_host_copies);
   /* Device memory held for weights.  Any thread. */
   guint64 (*get_held) (ZieBackend *self);
   /* Quick: asks nobody.  Any thread. */
@@ -81,11 +81,12 @@ struct _ZieBackend
   ZieThreads *threads;       /* borrowed, outlives the backend; NULL = the caller's thread alone */
   ZieCompute best_compute;   /* what AUTO means here: F32 or BF16 */
   ZieDtype act;
+  int index;                 /* of the device among its kind's */
   gpointer data;             /* the backend's own, owned */
   const gint *failed;        /* of ZieOpCtx, or NULL */
 };
 
-/* AUTO: what ZIE_BACKEND=ref|cpu|cuda says, else the best backend that has a device and starts.  Errors: BACKEND_UNAVAILABLE. */
+/* AUTO: what ZIE_BACKEND=ref|cpu|cuda says, else the best device that starts, whatever DEVICE_INDEX is.  Errors: BACKEND_UNAVAILABLE. */
 ZieBackend *zie_backend_open (ZieBackendKind kind, int device_index, ZieThreads *threads, GError **error);
 void zie_backend_free (ZieBackend *self);
 

@@ -70,6 +70,7 @@ cli_devices (int argc, char **argv)
   GOptionContext *context = g_option_context_new (NULL);
   ZieDevice devices[MAX_DEVICES];
   g_autofree char *missing = zie_explain_missing_cuda ();
+  g_autofree char *left_out = zie_explain_left_out ();
   GError *error = NULL;
   guint n;
 
@@ -85,5 +86,7 @@ cli_devices (int argc, char **argv)
     print_text (devices, n);
   if (missing != NULL && !is_json)
     g_print (_("cuda  not here: %s\n"), missing);
+  if (left_out != NULL && !is_json)
+    g_print (_("cuda  left out: %s\n"), left_out);
   return CLI_OK;
 }

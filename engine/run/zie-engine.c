@@ -11,12 +11,16 @@
 
 #include "zie-dump.h"
 #include "zie-job-private.h"
+#include "zie-model-private.h"
 #include "zie-plan-private.h"
 
 #define MAX_DEVICES 16
 /* How often a job plans anew when the card has less memory than it had. */
-#define MAX_STEPS_DOWN 3
+#define MAX_STEPS_DOWN 64
+/* Each plan after a refusal takes at least this share less than the one before, whatever the driver says is free. */
+#define STEP_DOWN 16
 #define IDLE_US (60 * G_USEC_PER_SEC)
+#define MAX_IDLE_SECONDS 1e9
 #define BACKGROUND_NICE 10
 #define MEMORY_SAMPLE_US 10000
 
@@ -122,15 +126,17 @@ run_pipeline (ZieEngine *self, guint64 job_id, ZiePipeline *pipeline, GError **e
   return FALSE;
 }
 
-/* What the engine holds for its next job goes back to the system. */
+/* What the engine holds for its next job goes back to the system, but for the weights' host copies where those are kept: they are
+ * the placed model's. */
 static void
-release_memory (ZieEngine *self)
+release_memory (ZieEngine *self, gboolean keep_host_copies)
 {
   zie_arena_store_release (&self->arena);
   zie_arena_store_release (&self->host_arena);
   if (self->backend->funcs->release != NULL)
-    self->backend->funcs->release (self->backend);
-  g_clear_pointer (&self->placed, zie_model_unref);
+    self->backend->funcs->release (self->backend, keep_host_copies);
+  if (!keep_host_copies)
+    g_clear_pointer (&self->placed, zie_model_unref);
 }
 
 /* The device reads MODEL's files until other weights take their place. */
@@ -141,26 +147,34 @@ hold (ZieEngine *self, ZieModel *model)
     self->placed = zie_model_ref (model);
 }
 
-/* Another program took memory after the plan was made: the next one is made for what is there now.  FALSE: no plan
- * fits that, with the planner's error in place of *ERROR. */
+/* Another program took memory after the plan was made: the next one is made for what is there now, and for less than the last one, so
+ * that it ends where a driver says that more is free than it gives.  FALSE: no plan fits that, with the planner's error in place of
+ * *ERROR. */
 static gboolean
 step_down (ZieEngine *self, ZieJob *job, ZiePlan **plan, GError **error)
 {
+  guint64 refused = (*plan)->vram_peak, less = refused - refused / STEP_DOWN;
+  ZieBudget budget = (*plan)->budget;
   ZieDevice device;
   ZiePlan *smaller;
   GError *local = NULL;
 
-  release_memory (self);
+  release_memory (self, TRUE);
   zie_engine_get_device (self, &device);
-  smaller = zie_plan_new (job->model, &device, &job->request, &(*plan)->budget, &local);
-  g_clear_error (error);
+  budget.vram = budget.vram > 0 ? MIN (budget.vram, less) : less;
+  smaller = zie_plan_new (job->model, &device, &job->request, &budget, &local);
   if (smaller == NULL)
     {
+      g_clear_error (error);
       g_propagate_error (error, local);
       return FALSE;
     }
-  g_debug ("job=%" G_GUINT64_FORMAT " steps down: memory on the card %" G_GUINT64_FORMAT " instead of %" G_GUINT64_FORMAT, job->id,
-           smaller->vram_peak, (*plan)->vram_peak);
+  g_assert (smaller->vram_peak < refused);
+  smaller->budget = (*plan)->budget;
+  g_message ("memory of the device went: %.2f GiB are planned for instead of %.2f (%s)", (double)smaller->vram_peak / 0x1p30,
+             (double)refused / 0x1p30, (*error)->message);
+  send_event (self, job->id, zie_event_new_plan (smaller, (*error)->message));
+  g_clear_error (error);
   zie_plan_unref (*plan);
   *plan = smaller;
   return TRUE;
@@ -194,14 +208,14 @@ run_job (ZieEngine *self, Run *run, guint64 *arena_peak)
   if (self->backend->funcs->place != NULL && self->placed != job->model)     /* a device reads weights until other ones take their place */
     {
       if (self->backend->funcs->release != NULL)
-        self->backend->funcs->release (self->backend);
+        self->backend->funcs->release (self->backend, FALSE);
       g_clear_pointer (&self->placed, zie_model_unref);
     }
   hold (self, job->model);
 
   send_event (self, job->id, zie_event_new_started ());
   is_done = run_pipeline (self, job->id, &pipeline, &error);
-  for (int i = 0; i < MAX_STEPS_DOWN && g_error_matches (error, ZIE_ERROR, ZIE_ERROR_OUT_OF_DEVICE_MEMORY)
+  for (int i = 0; i < MAX_STEPS_DOWN && plan != NULL && g_error_matches (error, ZIE_ERROR, ZIE_ERROR_OUT_OF_DEVICE_MEMORY)
                   && !zie_job_is_cancelled (job) && step_down (self, job, &plan, &error); i++)
     {
       hold (self, job->model);
@@ -279,21 +293,33 @@ drop_cache (ZieEngine *self)
   self->cache = (ZiePipelineCache) { NULL, NULL };
 }
 
-/* The next job or the end; memory goes back to the system after a long wait. */
+/* Nobody but the engine has a reference to the model whose weights it holds. */
+static gboolean
+is_placed_in_vain (const ZieEngine *self)
+{
+  return self->placed != NULL && g_atomic_int_get (&self->placed->ref_count) == 1;
+}
+
+/* The next job or the end.  After a long wait the device's memory goes back; host copies of weights go too, now or later, once the
+ * model was closed. */
 static gpointer
 next_item (ZieEngine *self)
 {
-  gpointer item = g_async_queue_timeout_pop (self->jobs, (guint64)self->funcs.idle_us);
+  gboolean is_released = FALSE;
+  gpointer item;
 
-  if (item == NULL)
+  while (self->funcs.idle_us >= 0 && (!is_released || self->placed != NULL))
     {
+      if ((item = g_async_queue_timeout_pop (self->jobs, (guint64)self->funcs.idle_us)) != NULL)
+        return item;
+      if (is_released && !is_placed_in_vain (self))
+        continue;
       g_debug ("idle: arena=%" G_GSIZE_FORMAT " released", zie_arena_store_get_size (&self->arena));
-      release_memory (self);
+      release_memory (self, !is_placed_in_vain (self));
       drop_cache (self);
-      item = g_async_queue_pop (self->jobs);
+      is_released = TRUE;
     }
-
-  return item;
+  return g_async_queue_pop (self->jobs);
 }
 
 static gpointer
@@ -311,7 +337,7 @@ worker_main (gpointer data)
     take_job (self, item);
 
   drop_cache (self);
-  release_memory (self);
+  release_memory (self, FALSE);
   return NULL;
 }
 
@@ -358,6 +384,8 @@ zie_engine_new_with_funcs (const ZieEngineOptions *options, const ZieEngineFuncs
 
   self->ref_count = 1;
   self->funcs = *funcs;
+  if (options->idle_seconds != 0)
+    self->funcs.idle_us = options->idle_seconds < 0 ? -1 : (gint64)(MIN (options->idle_seconds, MAX_IDLE_SECONDS) * G_USEC_PER_SEC);
   self->background = options->background;
   self->jobs = g_async_queue_new ();
   zie_event_sink_init (&self->events);
@@ -372,7 +400,7 @@ zie_engine_new_with_funcs (const ZieEngineOptions *options, const ZieEngineFuncs
     }
 
   self->host_arena.is_host = TRUE;
-  find_device (&self->device, self->backend->funcs->kind, options->device_index);
+  find_device (&self->device, self->backend->funcs->kind, self->backend->index);
   self->device.n_threads = zie_threads_get_n (self->threads);
   self->worker = g_thread_new ("zie-worker", worker_main, self);
   return self;
@@ -418,8 +446,8 @@ zie_engine_unref (ZieEngine *self)
   engine_free (self);
 }
 
-/* A snapshot for plans: memory that the engine holds for its next job counts as free.  Quick enough for every
- * keystroke where the device computes in this machine's own memory, since then nothing but that changes. */
+/* A snapshot for plans: memory that the engine holds for its next job counts as free.  Quick enough for every keystroke: only
+ * what is free is asked for, the rest does not change. */
 void
 zie_engine_get_device (ZieEngine *self, ZieDevice *device)
 {
@@ -430,7 +458,9 @@ zie_engine_get_device (ZieEngine *self, ZieDevice *device)
 
   zie_query_memory (&use);
   *device = self->device;
-  if (use.ram_total > 0 && device->memory_total == use.ram_total)
+  if (self->backend->funcs->get_free != NULL)
+    device->memory_free = self->backend->funcs->get_free (self->backend);
+  else if (use.ram_total > 0 && device->memory_total == use.ram_total)
     device->memory_free = use.ram_available;
   else
     find_device (device, self->device.kind, self->device.index);

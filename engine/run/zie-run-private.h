@@ -10,7 +10,7 @@ typedef struct
 {
   ZieBackend *(*open_backend) (ZieBackendKind kind, int device_index, ZieThreads *threads, GError **error);
   gboolean (*run) (ZiePipeline *pipeline, GError **error);
-  gint64 idle_us;            /* after so long without a job the arena and the cache are let go of */
+  gint64 idle_us;            /* after so long without a job the arena and the cache are let go of; below 0: never */
 } ZieEngineFuncs;
 
 /* OPTIONS NULL: the defaults. */

@@ -680,7 +680,7 @@ main (int argc, char **argv)
 
   rc = g_test_run ();
   if (backend->funcs->release != NULL)           /* it may still be loading */
-    backend->funcs->release (backend);
+    backend->funcs->release (backend, FALSE);
   for (gsize i = 0; i < G_N_ELEMENTS (names); i++)
     golden_free (goldens[i]);
   zie_backend_free (backend);

@@ -150,21 +150,31 @@ cuda_list (ZieDevice *devices, guint max_devices)
   return n_listed;
 }
 
+/* Why a card that is there cannot be used, a line each; NULL: each can. */
 static char *
 cuda_explain (void)
 {
-  int n = 0;
-  cudaError_t code = cudaGetDeviceCount (&n);
+  g_autoptr(GString) text = g_string_new (NULL);
   struct cudaDeviceProp properties;
+  cudaError_t code;
+  int n = 0;
 
-  if (code == cudaErrorInsufficientDriver)
+  if ((code = cudaGetDeviceCount (&n)) == cudaErrorInsufficientDriver)
     return g_strdup ("there is no NVIDIA driver, or one too old for this program's CUDA 12 or 13");
   if (code != cudaSuccess || n == 0)
     return g_strdup_printf ("there is no NVIDIA card that CUDA can use (%s)", cudaGetErrorString (code));
-  if (cudaGetDeviceProperties (&properties, 0) == cudaSuccess)
-    return g_strdup_printf ("%s has compute capability %d.%d; this program needs 8.0 (the RTX 30 series and later), so it computes on the CPU",
-                            properties.name, properties.major, properties.minor);
-  return g_strdup ("the NVIDIA driver answers no questions about its card");
+  for (int i = 0; i < n; i++)
+    {
+      const char *line_end = text->len > 0 ? "\n" : "";
+
+      if ((code = cudaGetDeviceProperties (&properties, i)) != cudaSuccess)
+        g_string_append_printf (text, "%sthe NVIDIA driver answers no questions about card %d (%s)", line_end, i, cudaGetErrorString (code));
+      else if (10 * properties.major + properties.minor < MIN_CC)
+        g_string_append_printf (text, "%s%s, card %d, has compute capability %d.%d; this program needs 8.0 (the RTX 30 series and later)", line_end,
+                                properties.name, i, properties.major, properties.minor);
+    }
+  cudaGetLastError ();
+  return text->len > 0 ? g_strdup (text->str) : NULL;
 }
 
 static void
@@ -379,12 +389,12 @@ cuda_place (ZieBackend *backend, const ZieWeightPlaces *places, GError **error)
 }
 
 static void
-cuda_release (ZieBackend *backend)
+cuda_release (ZieBackend *backend, gboolean keep_host_copies)
 {
   CudaBackend *self = backend->data;
 
   cudaSetDevice (self->index);
-  cuda_weights_drop (self->weights);
+  cuda_weights_drop (self->weights, keep_host_copies);
 }
 
 static guint64

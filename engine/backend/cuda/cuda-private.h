@@ -76,7 +76,8 @@ CudaStored cuda_stored_type (ZieDtype dtype, gint64 rows, gint64 cols);
 /* Ends what is being loaded and computed; what waits to be loaded is forgotten. */
 void cuda_weights_settle (CudaWeights *self);
 gboolean cuda_weights_place (CudaWeights *self, const ZieWeightPlaces *places, GError **error);
-void cuda_weights_drop (CudaWeights *self);
+/* All memory of the device goes back, and locked copies too unless they are to be kept. */
+void cuda_weights_drop (CudaWeights *self, gboolean keep_host_copies);
 guint64 cuda_weights_get_held (CudaWeights *self);
 /* Host memory that copies of blocks lock, of all cards of this process.  Any thread. */
 guint64 cuda_weights_get_total_locked (void);

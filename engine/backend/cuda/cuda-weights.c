@@ -790,14 +790,15 @@ cuda_weights_place (CudaWeights *self, const ZieWeightPlaces *places, GError **e
 }
 
 void
-cuda_weights_drop (CudaWeights *self)
+cuda_weights_drop (CudaWeights *self, gboolean keep_host_copies)
 {
   g_mutex_lock (&self->lock);
   settle (self);
   for (guint i = 0; i < self->blocks->len; i++)
     {
       unplace (g_ptr_array_index (self->blocks, i));
-      unpin (self, g_ptr_array_index (self->blocks, i));
+      if (!keep_host_copies)
+        unpin (self, g_ptr_array_index (self->blocks, i));
     }
   free_slots (self);
   cudaFree (self->raw);

@@ -31,6 +31,9 @@ ZIE_API guint zie_list_devices (ZieDevice *devices, guint max_devices);
 
 /* Why there is no CUDA device in that list, as a sentence; NULL when there is one.  Free with g_free().  Any thread. */
 ZIE_API char *zie_explain_missing_cuda (void);
+/* Where there are CUDA devices in that list: why other cards are not, a sentence a line; NULL when none is left out.  Free with
+ * g_free().  Any thread. */
+ZIE_API char *zie_explain_left_out (void);
 
 /* Time of one kind of op on a device, all of one shape together: M, N, K as in a matrix product (rows, outputs, inputs), or
  * what corresponds. */

@@ -11,6 +11,8 @@ typedef struct
   int device_index;
   int n_threads;             /* 0 = one per core that this process may use */
   gboolean background;       /* compute threads at lower priority, so that a desktop stays smooth */
+  double idle_seconds;       /* after so long without a job all memory of the device but its context goes back, while host copies of
+                                weights stay, so that the next job begins soon; 0 = 60, below 0 = never */
 } ZieEngineOptions;
 
 /* One worker thread and any number of waiting jobs.  All functions: any thread. */

@@ -476,7 +476,7 @@ resident (void)
   g_assert_cmpuint (fake_get_copied (), ==, copied);
   run_whole (rig, model, "rrrrrrrr", 0, "abcdefgh");
 
-  funcs ()->release (&rig->backend);
+  funcs ()->release (&rig->backend, FALSE);
   g_assert_cmpuint (funcs ()->get_held (&rig->backend), ==, 0);
   run_whole (rig, model, "rrrrrrrr", 0, "abcdefgh");
 }
@@ -500,7 +500,7 @@ streamed (void)
 
   /* Copies in the host's memory go too: stages and the card's own block and number are what is left. */
   g_assert_cmpuint (fake_get_n_pinned (), >, CUDA_N_STAGES + 2);
-  funcs ()->release (&rig->backend);
+  funcs ()->release (&rig->backend, FALSE);
   g_assert_cmpuint (fake_get_n_pinned (), ==, CUDA_N_STAGES + 2);
 }
 
@@ -524,6 +524,37 @@ pinned (void)
       g_assert_cmpint (cuda_weights_get_total_locked () > 0, ==, allowed[i] > 0);
     }
   pinned_limit = G_MAXUINT64;
+}
+
+/* Idle: the device's memory goes back, host copies stay and are what the next job reads; another model's job, or the end, frees them. */
+static void
+idle (void)
+{
+  g_autoptr(Model) model = model_new (8, 12), other = model_new (4, 13);
+  g_autoptr(Rig) rig = open_or_die ();
+  gsize base = fake_get_used ();
+  guint n_pinned, n_pinned_calls;
+
+  run_whole (rig, model, "rssssssr", 2, "abcdefgbcdefgbcdefgh");
+  n_pinned = fake_get_n_pinned ();
+  g_assert_cmpuint (n_pinned, >, CUDA_N_STAGES + 2);
+  for (int i = 0; i < 3; i++)
+    {
+      funcs ()->release (&rig->backend, TRUE);
+      g_assert_cmpuint (funcs ()->get_held (&rig->backend), ==, 0);
+      g_assert_cmpuint (fake_get_used (), ==, base);
+      g_assert_cmpuint (fake_get_n_pinned (), ==, n_pinned);
+      n_pinned_calls = fake_count ("cudaHostAlloc");
+      run_whole (rig, model, "rssssssr", 2, "abcdefgbcdefgh");
+      g_assert_cmpuint (fake_count ("cudaHostAlloc"), ==, n_pinned_calls);
+    }
+  funcs ()->release (&rig->backend, TRUE);
+  run_whole (rig, other, "rrrr", 0, "abcd");
+  g_assert_cmpuint (fake_get_n_pinned (), ==, CUDA_N_STAGES + 2);
+  run_whole (rig, model, "rssssssr", 2, "abcdefgbcdefgh");
+  funcs ()->release (&rig->backend, TRUE);
+  funcs ()->release (&rig->backend, FALSE);
+  g_assert_cmpuint (fake_get_n_pinned (), ==, CUDA_N_STAGES + 2);
 }
 
 /* A block that was streamed stays from now on, and the other way round, with slots as they were. */
@@ -556,7 +587,7 @@ models_change (void)
       g_autoptr(Model) model = model_new (6, 10 + i);
 
       run_whole (rig, model, i % 2 ? "rrrrrr" : "srsrsr", i % 2 ? 0 : 2, "abcdef");
-      funcs ()->release (&rig->backend);
+      funcs ()->release (&rig->backend, FALSE);
     }
 }
 
@@ -667,7 +698,7 @@ fuzz (void)
       if (thread != NULL)
         g_thread_join (thread);
       if (g_rand_int_range (random, 0, 8) == 0)
-        funcs ()->release (&rig->backend);
+        funcs ()->release (&rig->backend, g_rand_boolean (random));
     }
 }
 
@@ -687,6 +718,24 @@ cancelled (void)
     g_assert_false (use (rig, &model->blocks[i], &n));
   g_assert_true (funcs ()->check (&rig->backend, &error));
   run_whole (rig, model, "srss", 2, "abcdabcd");
+}
+
+/* Cards that are too old are left out, with a reason; the others keep their numbers. */
+static void
+cards (void)
+{
+  ZieDevice devices[4];
+  g_autofree char *all_good = zie_cuda_plugin.explain ();
+  g_autofree char *some = NULL;
+
+  g_assert_null (all_good);
+  fake_set_cards (3, 2);
+  g_assert_cmpuint (funcs ()->list (devices, 4), ==, 1);
+  g_assert_cmpint (devices[0].index, ==, 2);
+  some = zie_cuda_plugin.explain ();
+  g_assert_nonnull (strstr (some, "card 0, has compute capability 7.0"));
+  g_assert_nonnull (strstr (some, "\nno card, card 1,"));
+  fake_set_cards (1, 0);
 }
 
 /* Opens, runs two jobs, closes; what fails is an error. */
@@ -757,8 +806,9 @@ int
 main (int argc, char **argv)
 {
   static const struct { const char *name; void (*func) (void); } tests[] = {
-    { "resident", resident }, { "streamed", streamed }, { "pinned", pinned }, { "placed-anew", placed_anew }, { "models-change", models_change },
+    { "resident", resident }, { "streamed", streamed }, { "pinned", pinned }, { "idle", idle }, { "placed-anew", placed_anew }, { "models-change", models_change },
     { "large", large }, { "prefetch", prefetch }, { "fuzz", fuzz }, { "cancelled", cancelled },
+    { "cards", cards },
   };
   static const char *const failing[] = { "cudaMalloc", "cudaHostAlloc", "cudaMemcpyAsync", "cudaStreamCreateWithFlags",
                                          "cudaEventCreateWithFlags", "cudaEventRecord", "cudaStreamWaitEvent", "cudaEventSynchronize",

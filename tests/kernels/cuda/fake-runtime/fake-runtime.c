@@ -45,6 +45,7 @@ static GHashTable *streams, *events;             /* sets */
 static GHashTable *counts;                       /* name to calls */
 static guint64 n_copied;
 static gsize others;                             /* device memory that other programs have */
+static int n_cards = 1, n_old_cards;
 static char *failing;                            /* function, or NULL */
 static guint fails_at;
 static gboolean is_lasting, is_lost, has_failed;
@@ -348,11 +349,20 @@ fake_finish (void)
 
 /* --- the device --- */
 
+void
+fake_set_cards (guint n, guint n_old)
+{
+  g_rec_mutex_lock (&lock);
+  n_cards = (int)n;
+  n_old_cards = (int)n_old;
+  g_rec_mutex_unlock (&lock);
+}
+
 cudaError_t
 cudaGetDeviceCount (int *n)
 {
   ENTER ();
-  *n = 1;
+  *n = n_cards;
   return leave (cudaSuccess);
 }
 
@@ -360,14 +370,15 @@ cudaError_t
 cudaSetDevice (int index)
 {
   ENTER ();
-  return leave (index == 0 ? cudaSuccess : cudaErrorInvalidDevice);
+  return leave (index >= n_old_cards && index < n_cards ? cudaSuccess : cudaErrorInvalidDevice);
 }
 
 cudaError_t
 cudaGetDeviceProperties (struct cudaDeviceProp *properties, int index)
 {
   ENTER ();
-  *properties = (struct cudaDeviceProp) { .name = "no card", .totalGlobalMem = FAKE_MEMORY, .major = 8, .multiProcessorCount = 4 };
+  *properties = (struct cudaDeviceProp) { .name = "no card", .totalGlobalMem = FAKE_MEMORY, .major = index < n_old_cards ? 7 : 8,
+                                          .multiProcessorCount = 4 };
   return leave (cudaSuccess);
 }
 

@@ -39,6 +39,9 @@ guint fake_get_n_pinned (void);
 void fake_set_others (gsize size);
 gsize fake_get_used (void);
 
+/* So many cards (1), of which the first N_OLD are too old; they have one memory. */
+void fake_set_cards (guint n, guint n_old);
+
 /* Waits for all streams, unless the card is lost; cannot fail. */
 void fake_finish (void);
 
