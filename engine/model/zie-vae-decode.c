@@ -21,6 +21,15 @@ zie_vae_cut_init (ZieVaeCut *cut, const ZieOps *ops)
   *cut = (ZieVaeCut) { .band_rows = ops->band_rows };
 }
 
+gboolean
+zie_vae_cut_spills (const ZieVaeCut *cut)
+{
+  for (int i = 0; i < ZIE_VAE_LEVELS; i++)
+    if (cut->places[i] >= ZIE_VAE_SPILL_X)
+      return TRUE;
+  return FALSE;
+}
+
 int
 zie_vae_cut_get_n_bands (const ZieVaeCut *cut, int picture_height)
 {

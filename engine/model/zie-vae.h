@@ -107,6 +107,7 @@ typedef struct
 
 /* In one piece. */
 void zie_vae_cut_init (ZieVaeCut *cut, const ZieOps *ops);
+gboolean zie_vae_cut_spills (const ZieVaeCut *cut);                 /* to host memory */
 int zie_vae_cut_get_n_bands (const ZieVaeCut *cut, int picture_height);
 
 /* latent [latent_channels, h * w] f32 in model space.  Exact: GroupNorm statistics of the whole picture, one global

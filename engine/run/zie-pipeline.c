@@ -260,6 +260,7 @@ zie_pipeline_run (ZiePipeline *self, GError **error)
   zie_backend_init_ctx (self->backend, &ctx, &device, &host, plan->compute, self->cancel);
 
   zie_stages_init (&stages, self->model, request, &ctx, self->feed, &sink);
+  stages.cut = plan->decode.cut;
   picture.stages = &stages;
   picture.h = stages.h;
   picture.w = stages.w;

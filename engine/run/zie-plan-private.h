@@ -7,6 +7,14 @@
 #include "zie-placement.h"
 #include "zie-stages.h"
 
+/* One way to decode, and what the job is with it. */
+typedef struct
+{
+  ZieVaeCut cut;
+  ZieStagePlan stage;        /* as counted, before weights are placed */
+  gsize device, host;        /* the decode's high-water marks */
+} ZieDecodePlan;
+
 struct _ZiePlan
 {
   gint ref_count;            /* atomic */
@@ -18,10 +26,18 @@ struct _ZiePlan
   ZieBudget budget;          /* as asked for: a plan that has to step down keeps to it */
   ZieWeightPlaces weights;   /* of a device with memory of its own; places owned */
   GArray *uses;              /* of ZieBlockUse, owned; then */
+  ZieDecodePlan decode;      /* the chosen one */
+  gsize device_before, host_before;    /* high-water marks of the other stages */
+  double seconds_counted[ZIE_N_STAGES];
   guint64 ram_peak, vram_peak;
   double seconds;
-  int width, height, n_steps, n_images, n_bands;
+  int width, height, n_steps, n_images;
 };
+
+/* Ways to decode a picture of HEIGHT in less memory than in one piece, the quicker ones first; with SPILL also by way of host
+ * memory.  Returns how many. */
+#define ZIE_MAX_DECODE_CUTS 8
+guint zie_decode_cuts (ZieVaeCut cuts[ZIE_MAX_DECODE_CUTS], int height, gboolean spill);
 
 /* As zie_plan_new() for a replay's ids. */
 ZiePlan *zie_plan_new_for_feed (ZieModel *model, const ZieDevice *device, const ZieRequest *request, const ZieBudget *budget,

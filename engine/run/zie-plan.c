@@ -14,6 +14,9 @@
 /* Of a card's free memory, what is left to the desktop and to programs that start meanwhile. */
 #define VRAM_RESERVE ((guint64)256 << 20)
 
+/* A decode of more seconds has its last block halved, so that bands come all along. */
+#define LONG_DECODE 1.0
+
 /* The counting device: a context whose ops only add up. */
 typedef struct
 {
@@ -63,74 +66,127 @@ take_stage (Counter *counter, const ZieDevice *device, ZieStagePlan *out, double
   out->arena = counter->arena.peak + counter->host.peak;
   out->flops = counter->tally.flops * times;
   out->seconds = MAX (rate > 0 ? counter->tally.flops / rate : 0, bandwidth > 0 ? counter->tally.bytes / bandwidth : 0) * times;
+  out->bytes_spilled = (guint64)(counter->tally.moved_bytes * times);
+  if (device->link_bytes_per_second > 0)         /* in turn with the computing */
+    out->seconds += counter->tally.moved_bytes * times / device->link_bytes_per_second;
 
   counter->tally = (ZieTally) { 0 };
   counter->arena.peak = counter->arena.used;
   counter->host.peak = counter->host.used;
 }
 
-/* Runs the stages on the counting device. */
-static void
-count (ZiePlan *self, Counter *counter, ZieModel *model, const ZieRequest *request, const ZieFeed *feed)
+/* The stages of a request while they are counted. */
+typedef struct
 {
+  Counter counter;
   ZieStages stages;
-  gsize device_peak = 0, host_peak = 0;
-  const ZieStepper *stepper = zie_stepper_get (request->sampler);
-  double times[ZIE_N_STAGES] = { 1, 1, 0, request->n_images };
+} Counting;
 
-  zie_stages_init (&stages, model, request, &counter->ctx, feed, NULL);
-  times[ZIE_STAGE_SAMPLE] = (double)zie_stepper_count_passes (stepper, request->n_steps - stages.first_step) * request->n_images;
-  for (int stage = 0; stage < ZIE_N_STAGES; stage++)
+static void
+counting_free (Counting *self)
+{
+  if (self->stages.model != NULL)
+    zie_stages_clear (&self->stages);
+  g_free (self);
+}
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (Counting, counting_free)
+
+/* All stages but the decode, whose arenas begin where these left them. */
+static void
+count (ZiePlan *self, Counting *counting, ZieModel *model, const ZieRequest *request, const ZieFeed *feed)
+{
+  Counter *counter = &counting->counter;
+  ZieStages *stages = &counting->stages;
+  const ZieStepper *stepper = zie_stepper_get (request->sampler);
+  double times[ZIE_N_STAGES] = { 1, 1, 0, 0 };
+
+  zie_stages_init (stages, model, request, &counter->ctx, feed, NULL);
+  times[ZIE_STAGE_SAMPLE] = (double)zie_stepper_count_passes (stepper, request->n_steps - stages->first_step) * request->n_images;
+  for (int stage = 0; stage < ZIE_STAGE_DECODE; stage++)
     {
       switch ((ZieStage)stage)
         {
-        case ZIE_STAGE_TEXT: zie_stages_text (&stages, NULL); break;
-        case ZIE_STAGE_REFINE: zie_stages_refine (&stages, NULL); break;
-        case ZIE_STAGE_SAMPLE: zie_stages_sample (&stages, 0, NULL); break;
-        case ZIE_STAGE_DECODE: zie_stages_decode (&stages, NULL, NULL); break;
+        case ZIE_STAGE_TEXT: zie_stages_text (stages, NULL); break;
+        case ZIE_STAGE_REFINE: zie_stages_refine (stages, NULL); break;
+        case ZIE_STAGE_SAMPLE: zie_stages_sample (stages, 0, NULL); break;
         default: g_assert_not_reached ();
         }
-      device_peak = MAX (device_peak, counter->arena.peak);
-      host_peak = MAX (host_peak, counter->host.peak);
+      self->device_before = MAX (self->device_before, counter->arena.peak);
+      self->host_before = MAX (self->host_before, counter->host.peak);
       take_stage (counter, &self->device, &self->stages[stage], times[stage]);
-      self->seconds += self->stages[stage].seconds;
+      self->seconds_counted[stage] = self->stages[stage].seconds;
     }
-  zie_stages_clear (&stages);
-  self->device_arena = device_peak;
-  self->host_arena = host_peak;
 }
 
-static ZiePlan *
-plan_unchecked (ZieModel *model, const ZieDevice *device, const ZieRequest *request, const ZieFeed *feed, GError **error)
+/* The decode cut as CUT says; where that takes long, its last block is halved. */
+static void
+count_decode (const ZiePlan *self, Counting *counting, const ZieVaeCut *cut, ZieDecodePlan *out)
 {
-  g_autofree Counter *counter = g_new (Counter, 1);
+  Counter *counter = &counting->counter;
+
+  *out = (ZieDecodePlan) { .cut = *cut };
+  for (;;)
+    {
+      counting->stages.cut = out->cut;
+      zie_stages_decode (&counting->stages, NULL, NULL);
+      out->device = counter->arena.peak;
+      out->host = counter->host.peak;
+      take_stage (counter, &self->device, &out->stage, self->n_images);
+      if (out->cut.halve_last || out->stage.seconds < LONG_DECODE * self->n_images)
+        return;
+      out->cut.halve_last = TRUE;
+    }
+}
+
+/* The plan with that decode. */
+static void
+use_decode (ZiePlan *self, const ZieDecodePlan *decode)
+{
+  guint64 picture = 3 * (guint64)self->width * (guint64)self->height;
+
+  self->decode = *decode;
+  self->stages[ZIE_STAGE_DECODE] = decode->stage;
+  self->seconds_counted[ZIE_STAGE_DECODE] = decode->stage.seconds;
+  self->device_arena = MAX (self->device_before, decode->device);
+  self->host_arena = MAX (self->host_before, decode->host);
+  self->seconds = 0;
+  for (int stage = 0; stage < ZIE_N_STAGES; stage++)
+    self->seconds += self->seconds_counted[stage];
+
+  /* Two pictures: the one being decoded and its bands on their way to the consumer. */
+  self->ram_peak = (self->has_device_memory ? self->device.host_base : self->device_arena) + self->host_arena + 2 * picture + PROCESS_BASE;
+  for (int stage = 0; stage < ZIE_N_STAGES; stage++)
+    self->stages[stage].ram_peak = (self->has_device_memory ? self->device.host_base + self->host_arena : self->stages[stage].arena)
+                                   + (stage == ZIE_STAGE_DECODE ? 2 * picture : 0) + PROCESS_BASE;
+}
+
+/* Counted, with a decode in one piece, and not yet held against any limit.  *COUNTING: to count other decodes. */
+static ZiePlan *
+plan_unchecked (ZieModel *model, const ZieDevice *device, const ZieRequest *request, const ZieFeed *feed, Counting **counting,
+                GError **error)
+{
+  g_autoptr(Counting) c = g_new0 (Counting, 1);
   g_autoptr(ZiePlan) self = g_new0 (ZiePlan, 1);
-  guint64 picture = 3 * (guint64)request->width * (guint64)request->height;
   const ZieBackendFuncs *funcs = zie_backend_find (device->kind);
-  ZieVaeCut cut;
+  ZieDecodePlan decode;
 
   self->ref_count = 1;
-  if (!counter_init (counter, device, request->compute, error))
+  if (!counter_init (&c->counter, device, request->compute, error))
     return NULL;
   self->device = *device;
-  self->compute = counter->ctx.compute;
+  self->compute = c->counter.ctx.compute;
   self->width = request->width;
   self->height = request->height;
   self->n_steps = request->n_steps;
   self->n_images = request->n_images;
-  zie_vae_cut_init (&cut, &counter->ops);
-  self->n_bands = zie_vae_cut_get_n_bands (&cut, request->height);
-  count (self, counter, model, request, feed);
-
   self->has_device_memory = funcs != NULL && funcs->weight_size != NULL;
   if (self->has_device_memory)
     self->uses = zie_placement_list (model, request, funcs);
 
-  /* Two pictures: the one being decoded and its bands on their way to the consumer. */
-  self->ram_peak = (self->has_device_memory ? device->host_base : self->device_arena) + self->host_arena + 2 * picture + PROCESS_BASE;
-  for (int stage = 0; stage < ZIE_N_STAGES; stage++)
-    self->stages[stage].ram_peak = (self->has_device_memory ? device->host_base + self->host_arena : self->stages[stage].arena)
-                                   + (stage == ZIE_STAGE_DECODE ? 2 * picture : 0) + PROCESS_BASE;
+  count (self, c, model, request, feed);
+  count_decode (self, c, &c->stages.cut, &decode);
+  use_decode (self, &decode);
+  *counting = g_steal_pointer (&c);
   return g_steal_pointer (&self);
 }
 
@@ -144,18 +200,24 @@ get_limit (const ZieDevice *device, const ZieBudget *budget)
   return is_free > 0 ? is_free : G_MAXUINT64;
 }
 
-/* Streamed blocks come at the link's full speed from copies in locked memory: as many as the host can spare, which is at most
- * half of what is free there. */
+/* Of the host's memory, what may be locked: at most half of what is free there. */
+static guint64
+get_lockable (const ZieDevice *device)
+{
+  return device->host_free > 0 ? device->host_free / 2 : G_MAXUINT64;
+}
+
+/* Streamed blocks come at the link's full speed from copies in locked memory: as many as the host can spare. */
 static void
 plan_pinned (ZiePlan *self, guint64 limit)
 {
   guint64 locked = self->host_arena + self->device.host_base, streamed = 0, room = limit > self->ram_peak ? limit - self->ram_peak : 0;
-  guint64 half = self->device.host_free > 0 ? self->device.host_free / 2 : G_MAXUINT64;
+  guint64 lockable = get_lockable (&self->device);
 
   for (guint i = 0; i < self->weights.n_places; i++)
     if (!self->weights.places[i].is_resident)
       streamed += self->weights.places[i].size;
-  self->weights.pinned_limit = MIN (streamed, MIN (room, half > locked ? half - locked : 0));
+  self->weights.pinned_limit = MIN (streamed, MIN (room, lockable > locked ? lockable - locked : 0));
   self->ram_peak += self->weights.pinned_limit;
 }
 
@@ -182,6 +244,7 @@ place_weights (ZiePlan *self, guint64 limit, guint64 *needed)
       p->placement = streamed[stage] > 0 ? ZIE_PLACEMENT_STREAMED : ZIE_PLACEMENT_RESIDENT;
       p->bytes_streamed = streamed[stage];
       p->vram_peak = self->vram_peak;
+      p->seconds = self->seconds_counted[stage];
       if (link > 0)
         p->seconds = MAX (p->seconds, (double)streamed[stage] / link);
       self->seconds += p->seconds;
@@ -199,75 +262,141 @@ get_device_limit (const ZieDevice *device, const ZieBudget *budget)
   return limit;
 }
 
-/* TRUE: the plan fits what the host, and the device where it has memory of its own, may give; else the error's code and
- * *NEEDED, *THERE. */
-static gboolean
-fit (ZiePlan *self, const ZieDevice *device, const ZieBudget *budget, ZieError *code, guint64 *needed, guint64 *there)
+/* What a plan that does not fit would need. */
+typedef struct
 {
-  *code = ZIE_ERROR_OUT_OF_DEVICE_MEMORY;
-  *there = get_device_limit (device, budget);
-  if (self->has_device_memory && !place_weights (self, *there, needed))
-    return FALSE;
+  ZieError code;                 /* 0: nothing was tried */
+  guint64 needed, there;
+} Lack;
 
-  *code = ZIE_ERROR_OUT_OF_HOST_MEMORY;
-  *there = get_limit (device, budget);
-  *needed = self->ram_peak;
-  if (self->ram_peak > *there)
-    return FALSE;
-  if (self->has_device_memory)
-    plan_pinned (self, *there);
+/* Keeps the lack that says most: what the card would have to have for a plan that the host has memory for, else the least that
+ * the host would. */
+static void
+note_lack (Lack *lack, ZieError code, guint64 needed, guint64 there)
+{
+  gboolean is_better = lack->needed == 0 || (code == lack->code ? needed < lack->needed : code == ZIE_ERROR_OUT_OF_DEVICE_MEMORY);
+
+  if (is_better)
+    *lack = (Lack) { code, needed, there };
+}
+
+/* TRUE: the plan fits what the host, and the device where it has memory of its own, may give. */
+static gboolean
+fit (ZiePlan *self, const ZieBudget *budget, Lack *lack)
+{
+  guint64 host = get_limit (&self->device, budget), lockable = get_lockable (&self->device), there, needed;
+
+  if (self->ram_peak > host)
+    {
+      note_lack (lack, ZIE_ERROR_OUT_OF_HOST_MEMORY, self->ram_peak, host);
+      return FALSE;
+    }
+  if (!self->has_device_memory)
+    return TRUE;
+  if (zie_vae_cut_spills (&self->decode.cut) && self->device.host_base + self->host_arena > lockable)
+    {
+      note_lack (lack, ZIE_ERROR_OUT_OF_HOST_MEMORY, self->device.host_base + self->host_arena, lockable);
+      return FALSE;
+    }
+  there = get_device_limit (&self->device, budget);
+  if (!place_weights (self, there, &needed))
+    {
+      note_lack (lack, ZIE_ERROR_OUT_OF_DEVICE_MEMORY, needed, there);
+      return FALSE;
+    }
+  plan_pinned (self, host);
   return TRUE;
 }
 
-/* The largest sizes of the request's shape that fit LIMIT, as "640 x 640", or NULL when none does. */
+static gboolean
+is_streaming (const ZiePlan *self)
+{
+  return self->has_device_memory && self->weights.n_slots > 0;
+}
+
+/* The quickest way to decode that fits.  In one piece if nothing is better: cutting costs time of its own, but leaves weights
+ * more of the card. */
+static gboolean
+choose_decode (ZiePlan *self, Counting *counting, const ZieBudget *budget, Lack *lack)
+{
+  ZieVaeCut cuts[ZIE_MAX_DECODE_CUTS];
+  guint n_cuts = zie_decode_cuts (cuts, self->height, self->has_device_memory);
+  ZieDecodePlan best = self->decode;
+  gboolean fits = fit (self, budget, lack);
+  double seconds = self->seconds;
+
+  if (fits && !is_streaming (self))
+    return fits;
+  for (guint i = 0; i < n_cuts; i++)
+    {
+      ZieDecodePlan decode;
+
+      count_decode (self, counting, &cuts[i], &decode);
+      use_decode (self, &decode);
+      if (!fit (self, budget, lack) || (fits && self->seconds >= seconds))
+        continue;
+      fits = TRUE;
+      best = decode;
+      seconds = self->seconds;
+    }
+  use_decode (self, &best);
+  return fits && fit (self, budget, lack);
+}
+
+/* The largest sizes of the request's shape that fit, as "640 x 640", or NULL when none does. */
 static char *
 find_fitting_size (ZieModel *model, const ZieDevice *device, const ZieRequest *request, const ZieFeed *feed, const ZieBudget *budget)
 {
-  ZieError code;
-  guint64 needed, there;
-
   for (int sixteenths = 15; sixteenths >= 1; sixteenths--)
     {
       ZieRequest smaller = *request;
+      g_autoptr(Counting) counting = NULL;
       g_autoptr(ZiePlan) plan = NULL;
+      Lack lack = { 0 };
 
       smaller.width = MAX (request->width * sixteenths / 16 / ZIE_SIZE_STEP, 1) * ZIE_SIZE_STEP;
       smaller.height = MAX (request->height * sixteenths / 16 / ZIE_SIZE_STEP, 1) * ZIE_SIZE_STEP;
-      plan = plan_unchecked (model, device, &smaller, feed, NULL);
-      if (plan != NULL && fit (plan, device, budget, &code, &needed, &there))
+      plan = plan_unchecked (model, device, &smaller, feed, &counting, NULL);
+      if (plan != NULL && choose_decode (plan, counting, budget, &lack))
         return g_strdup_printf ("%d x %d", smaller.width, smaller.height);
     }
   return NULL;
+}
+
+static void
+set_lack (GError **error, const Lack *lack, const ZieRequest *request, const char *fits)
+{
+  const char *memory = lack->code == ZIE_ERROR_OUT_OF_DEVICE_MEMORY ? "memory on the card" : "memory";
+  g_autofree char *needed = g_format_size_full (lack->needed, G_FORMAT_SIZE_IEC_UNITS);
+  g_autofree char *there = g_format_size_full (lack->there, G_FORMAT_SIZE_IEC_UNITS);
+
+  if (fits != NULL)
+    g_set_error (error, ZIE_ERROR, lack->code, "%d x %d needs %s of %s but %s may be used; %s would fit", request->width,
+                 request->height, needed, memory, there, fits);
+  else
+    g_set_error (error, ZIE_ERROR, lack->code, "%d x %d needs %s of %s but %s may be used; no size would fit: close other programs",
+                 request->width, request->height, needed, memory, there);
 }
 
 ZiePlan *
 zie_plan_new_for_feed (ZieModel *model, const ZieDevice *device, const ZieRequest *request, const ZieBudget *budget,
                        const ZieFeed *feed, GError **error)
 {
-  g_autoptr(ZiePlan) self = zie_model_load_loras (model, request, error) ? plan_unchecked (model, device, request, feed, error) : NULL;
-  guint64 bytes_needed, bytes_there;
-  ZieError code;
+  g_autoptr(Counting) counting = NULL;
+  g_autoptr(ZiePlan) self = NULL;
+  g_autofree char *fits = NULL;
+  Lack lack = { 0 };
 
-  if (self == NULL)
+  if (!zie_model_load_loras (model, request, error) || !(self = plan_unchecked (model, device, request, feed, &counting, error)))
     return NULL;
   if (budget != NULL)
     self->budget = *budget;
-  if (!fit (self, device, budget, &code, &bytes_needed, &bytes_there))
-    {
-      const char *memory = code == ZIE_ERROR_OUT_OF_DEVICE_MEMORY ? "memory on the card" : "memory";
-      g_autofree char *needed = g_format_size_full (bytes_needed, G_FORMAT_SIZE_IEC_UNITS);
-      g_autofree char *there = g_format_size_full (bytes_there, G_FORMAT_SIZE_IEC_UNITS);
-      g_autofree char *fits = find_fitting_size (model, device, request, feed, budget);
+  if (choose_decode (self, counting, budget, &lack))
+    return g_steal_pointer (&self);
 
-      if (fits != NULL)
-        g_set_error (error, ZIE_ERROR, code, "%d x %d needs %s of %s but %s may be used; %s would fit", request->width, request->height,
-                     needed, memory, there, fits);
-      else
-        g_set_error (error, ZIE_ERROR, code, "%d x %d needs %s of %s but %s may be used; no size would fit: close other programs",
-                     request->width, request->height, needed, memory, there);
-      return NULL;
-    }
-  return g_steal_pointer (&self);
+  fits = find_fitting_size (model, device, request, feed, budget);
+  set_lack (error, &lack, request, fits);
+  return NULL;
 }
 
 ZiePlan *
@@ -328,75 +457,5 @@ zie_plan_get_seconds (const ZiePlan *self)
 int
 zie_plan_get_n_bands (const ZiePlan *self)
 {
-  return self->n_bands;
-}
-
-static const char *
-placement_name (ZiePlacement placement)
-{
-  static const char *const names[] = { "mapped", "resident", "streamed" };
-  return names[placement];
-}
-
-char *
-zie_plan_to_json (const ZiePlan *self)
-{
-  GString *s = g_string_new (NULL);
-
-  g_string_append_printf (s, "{\"width\":%d,\"height\":%d,\"steps\":%d,\"images\":%d,\"device\":", self->width, self->height,
-                          self->n_steps, self->n_images);
-  zie_json_append_string (s, self->device.name);
-  g_string_append_printf (s, ",\"compute\":\"%s\",\"ram_peak\":%" G_GUINT64_FORMAT ",\"vram_peak\":%" G_GUINT64_FORMAT
-                          ",\"arena\":%" G_GUINT64_FORMAT ",\"pinned\":%" G_GUINT64_FORMAT ",\"bands\":%d,\"seconds\":",
-                          zie_compute_name (self->compute), self->ram_peak, self->vram_peak, zie_plan_get_arena_size (self),
-                          self->weights.pinned_limit, self->n_bands);
-  zie_json_append_double (s, self->seconds);
-  g_string_append (s, ",\"stages\":[");
-  for (int stage = 0; stage < ZIE_N_STAGES; stage++)
-    {
-      const ZieStagePlan *p = &self->stages[stage];
-      g_string_append_printf (s, "%s{\"stage\":\"%s\",\"placement\":\"%s\",\"weights\":%" G_GUINT64_FORMAT ",\"arena\":%" G_GUINT64_FORMAT
-                              ",\"ram_peak\":%" G_GUINT64_FORMAT ",\"streamed\":%" G_GUINT64_FORMAT ",\"flops\":", stage ? "," : "", zie_stage_name ((ZieStage)stage),
-                              placement_name (p->placement), p->weights, p->arena, p->ram_peak, p->bytes_streamed);
-      zie_json_append_double (s, p->flops);
-      g_string_append (s, ",\"seconds\":");
-      zie_json_append_double (s, p->seconds);
-      g_string_append_c (s, '}');
-    }
-  g_string_append (s, "]}");
-  return g_string_free (s, FALSE);
-}
-
-char *
-zie_plan_to_text (const ZiePlan *self)
-{
-  GString *s = g_string_new (NULL);
-  g_autofree char *ram = g_format_size_full (self->ram_peak, G_FORMAT_SIZE_IEC_UNITS);
-  g_autofree char *arena = g_format_size_full (zie_plan_get_arena_size (self), G_FORMAT_SIZE_IEC_UNITS);
-
-  g_string_append_printf (s, "%d x %d, %d steps, %d picture%s on %s in %s\n\n", self->width, self->height, self->n_steps, self->n_images,
-                          self->n_images == 1 ? "" : "s", self->device.name, zie_compute_name (self->compute));
-  g_string_append_printf (s, "%-8s %-9s %12s %12s %12s %10s\n", "stage", "weights", "read", "memory", "TFLOP", "seconds");
-  for (int stage = 0; stage < ZIE_N_STAGES; stage++)
-    {
-      const ZieStagePlan *p = &self->stages[stage];
-      g_autofree char *weights = g_format_size_full (p->weights, G_FORMAT_SIZE_IEC_UNITS);
-      g_autofree char *memory = g_format_size_full (p->arena, G_FORMAT_SIZE_IEC_UNITS);
-      g_string_append_printf (s, "%-8s %-9s %12s %12s %12.3f %10.2f\n", zie_stage_name ((ZieStage)stage), placement_name (p->placement),
-                              weights, memory, p->flops / 1e12, p->seconds);
-    }
-  g_string_append_printf (s, "\npeak of memory %s (arena %s), about %.1f s, decoded in %d bands\n", ram, arena, self->seconds, self->n_bands);
-  if (self->has_device_memory)
-    {
-      g_autofree char *vram = g_format_size_full (self->vram_peak, G_FORMAT_SIZE_IEC_UNITS);
-      g_autofree char *resident = g_format_size_full (self->weights.resident_size, G_FORMAT_SIZE_IEC_UNITS);
-      g_autofree char *pinned = g_format_size_full (self->weights.pinned_limit, G_FORMAT_SIZE_IEC_UNITS);
-      guint64 streamed = 0;
-
-      for (int stage = 0; stage < ZIE_N_STAGES; stage++)
-        streamed += self->stages[stage].bytes_streamed;
-      g_string_append_printf (s, "peak on the card %s, %s of it weights that stay, %.1f GB streamed, %s locked for that\n", vram, resident,
-                              (double)streamed / 1e9, pinned);
-    }
-  return g_string_free (s, FALSE);
+  return zie_vae_cut_get_n_bands (&self->decode.cut, self->height);
 }

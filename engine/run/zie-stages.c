@@ -100,6 +100,7 @@ zie_stages_init (ZieStages *self, ZieModel *model, const ZieRequest *request, Zi
   ctx->broken = &self->broken;
   if (sink != NULL)
     self->sink = *sink;
+  zie_vae_cut_init (&self->cut, ctx->ops);
   self->n_prompts = request->guidance > 0 ? 2 : 1;
   for (int p = 0; p < self->n_prompts; p++)
     {
@@ -477,7 +478,7 @@ zie_stages_decode (ZieStages *self, guint8 *pixels, GError **error)
   ZieOpCtx *ctx = self->ctx;
   ZieMark mark = zie_arena_mark (ctx->arena), host_mark = zie_arena_mark (ctx->host);
   gint64 channels = self->model->vae.config.latent_channels, area = (gint64)self->h * self->w;
-  gsize width = (gsize)self->request->width, height = (gsize)self->request->height;
+  gsize width = (gsize)self->request->width, height = (gsize)self->request->height, rows;
   ZieTensor latent = zie_tensor_new (ctx->arena, ZIE_DTYPE_F32, channels, area);
   Decoding d = { .stages = self, .pixels = pixels };
   ZieVaeSink sink = { on_layer, on_band, &d };
@@ -485,12 +486,13 @@ zie_stages_decode (ZieStages *self, guint8 *pixels, GError **error)
 
   if (dump)
     {
-      d.host = g_new (float, 3 * width * (gsize)ctx->ops->band_rows);
+      rows = MIN ((gsize)MAX (self->cut.band_rows, zie_group_norm_step ((gint64)height)), height);
+      d.host = g_new (float, 3 * width * rows);
       d.planes = g_new (float, 3 * width * height);
     }
   begin_stage (self);
   ctx->ops->upload (ctx, &latent, self->x);
-  done = zie_vae_decode (&self->model->vae, ctx, &latent, self->h, self->w, NULL, &sink);
+  done = zie_vae_decode (&self->model->vae, ctx, &latent, self->h, self->w, &self->cut, &sink);
   if (dump && done)
     zie_dump_tensor ("image", d.planes, (gint64[]) { 1, 3, (gint64)height, (gint64)width }, 4);
   g_free (d.host);

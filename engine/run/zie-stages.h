@@ -46,6 +46,7 @@ typedef struct
   guint n_ids[ZIE_N_PROMPTS];
   int h, w;                      /* of the latent */
   int first_step;
+  ZieVaeCut cut;                 /* of the decode: in one piece; the plan's is put in its place */
   gint broken;                   /* atomic: of ZieOpCtx, since the stage began */
 
   /* In the host arena. */

@@ -185,6 +185,80 @@ test_honest (Fixture *f, gconstpointer data)
     }
 }
 
+/* A card that nobody has, with less and less memory to use: the decode is cut, then spilled to host memory, then refused.  Each
+ * plan keeps the budget, and less memory is never quicker. */
+static void
+test_decode_steps_down (Fixture *f, gconstpointer data)
+{
+  ZieDevice card = { .kind = ZIE_BACKEND_CUDA, .name = "a card", .n_threads = 1, .memory_total = (guint64)16 << 30,
+                     .memory_free = (guint64)16 << 30, .flops_bf16 = 1e14, .bytes_per_second = 1e12, .link_bytes_per_second = 1e10,
+                     .memory_base = 256 << 20, .host_free = (guint64)16 << 30 };
+  g_autoptr(ZiePlan) whole = NULL;
+  g_autoptr(GError) error = NULL;
+  ZieBudget budget = { 0, 0 };
+  gboolean was_spilled = FALSE;
+  double seconds = 0;
+
+  f->request.width = 2048;
+  f->request.height = 1536;
+  whole = zie_plan_new (f->model, &card, &f->request, NULL, &error);
+  if (g_error_matches (error, ZIE_ERROR, ZIE_ERROR_BACKEND_UNAVAILABLE))
+    {
+      g_test_skip ("this build has no CUDA module");
+      return;
+    }
+  g_assert_no_error (error);
+  for (budget.vram = zie_plan_get_vram_peak (whole); ; budget.vram -= 4 << 20)
+    {
+      g_autoptr(ZiePlan) plan = zie_plan_new (f->model, &card, &f->request, &budget, &error);
+      g_autofree char *decode = NULL;
+      guint64 spilled;
+
+      if (plan == NULL)
+        break;
+      decode = zie_plan_describe_decode (plan);
+      spilled = zie_plan_get_stage (plan, ZIE_STAGE_DECODE)->bytes_spilled;
+      g_assert_cmpuint (zie_plan_get_vram_peak (plan), <=, budget.vram);
+      g_assert_cmpfloat (zie_plan_get_seconds (plan), >=, seconds);
+      g_assert_cmpint (spilled > 0, ==, strstr (decode, "spilled from level") != NULL);
+      if (budget.vram == zie_plan_get_vram_peak (whole))
+        g_assert_cmpstr (decode, ==, "whole");
+      else
+        g_assert_cmpstr (decode, !=, "whole");
+      was_spilled = was_spilled || spilled > 0;
+      seconds = zie_plan_get_seconds (plan);
+    }
+  g_assert_error (error, ZIE_ERROR, ZIE_ERROR_OUT_OF_DEVICE_MEMORY);
+  g_assert_nonnull (strstr (error->message, "would fit"));
+  g_assert_true (was_spilled);
+  g_assert_cmpuint (budget.vram - card.memory_base, <, (zie_plan_get_vram_peak (whole) - card.memory_base) / 2);
+  g_clear_error (&error);
+
+  /* Not more than half of the host's memory is locked. */
+  card.host_free = 256 << 20;
+  budget.vram += 4 << 20;
+  g_assert_null (zie_plan_new (f->model, &card, &f->request, &budget, &error));
+  g_assert_error (error, ZIE_ERROR, ZIE_ERROR_OUT_OF_DEVICE_MEMORY);
+}
+
+/* A decode of more than a second is planned to give bands all along. */
+static void
+test_long_decode (Fixture *f, gconstpointer data)
+{
+  g_autoptr(ZiePlan) quick = NULL, slow = NULL;
+  g_autofree char *quick_words = NULL, *slow_words = NULL;
+
+  f->device.flops_f32 = f->device.flops_bf16 = f->device.bytes_per_second = 1e15;
+  quick = make_plan (f, 256, 256);
+  quick_words = zie_plan_describe_decode (quick);
+  g_assert_cmpstr (quick_words, ==, "whole");
+  f->device.flops_f32 = f->device.flops_bf16 = zie_plan_get_stage (quick, ZIE_STAGE_DECODE)->flops / 1.5;
+  slow = make_plan (f, 256, 256);
+  slow_words = zie_plan_describe_decode (slow);
+  g_assert_true (g_str_has_prefix (slow_words, "bands of "));
+  g_assert_cmpfloat (zie_plan_get_stage (slow, ZIE_STAGE_DECODE)->flops, <, 1.3 * zie_plan_get_stage (quick, ZIE_STAGE_DECODE)->flops);
+}
+
 static void
 test_words (Fixture *f, gconstpointer data)
 {
@@ -193,6 +267,8 @@ test_words (Fixture *f, gconstpointer data)
 
   g_assert_nonnull (strstr (json, "\"width\":256"));
   g_assert_nonnull (strstr (json, "\"stage\":\"decode\""));
+  g_assert_nonnull (strstr (json, "\"decode\":{\"cut\":\""));
+  g_assert_nonnull (strstr (json, "\"levels\":[\"whole\",\"whole\",\"whole\",\"whole\"]"));
   g_assert_nonnull (strstr (text, "256 x 192"));
   g_assert_nonnull (strstr (text, "decode"));
 }
@@ -205,6 +281,8 @@ main (int argc, char **argv)
   g_test_add ("/plan/quick", Fixture, NULL, set_up, test_quick, tear_down);
   g_test_add ("/plan/refused", Fixture, NULL, set_up, test_refused, tear_down);
   g_test_add ("/plan/honest", Fixture, NULL, set_up, test_honest, tear_down);
+  g_test_add ("/plan/decode-steps-down", Fixture, NULL, set_up, test_decode_steps_down, tear_down);
+  g_test_add ("/plan/long-decode", Fixture, NULL, set_up, test_long_decode, tear_down);
   g_test_add ("/plan/words", Fixture, NULL, set_up, test_words, tear_down);
   return g_test_run ();
 }

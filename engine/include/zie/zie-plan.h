@@ -25,6 +25,7 @@ typedef struct
   guint64 arena;             /* high-water mark of the job's arena, to the byte */
   guint64 vram_peak, ram_peak;
   guint64 bytes_streamed;
+  guint64 bytes_spilled;     /* activations between the card and host memory, both ways, over the whole job */
   double flops;
   double seconds;            /* expected */
 } ZieStagePlan;
@@ -42,6 +43,8 @@ ZIE_API guint64 zie_plan_get_vram_peak (const ZiePlan *self);
 ZIE_API guint64 zie_plan_get_ram_peak (const ZiePlan *self);     /* anonymous memory, arena included */
 ZIE_API double zie_plan_get_seconds (const ZiePlan *self);       /* of the whole request, all images */
 ZIE_API int zie_plan_get_n_bands (const ZiePlan *self);          /* of the decode */
+/* How the decode is cut: "whole", "bands of 64 rows", "bands of 128 rows, spilled from level 3: 4.3 GB".  Free with g_free(). */
+ZIE_API char *zie_plan_describe_decode (const ZiePlan *self);
 ZIE_API char *zie_plan_to_json (const ZiePlan *self);
 ZIE_API char *zie_plan_to_text (const ZiePlan *self);            /* a table for people */
 
