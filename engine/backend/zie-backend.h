@@ -33,6 +33,7 @@ typedef struct
   guint64 base;                  /* what opening it took: context, libraries */
   guint64 held, held_peak;       /* beyond that: now, and at most since the last place () */
   guint64 loaded, streamed;      /* weights that went over since then: to stay, and through slots */
+  guint64 locked;                /* of the host's memory, for weights, by this process */
 } ZieBackendUse;
 
 typedef struct

@@ -451,23 +451,30 @@ zie_engine_unref (ZieEngine *self)
 void
 zie_engine_get_device (ZieEngine *self, ZieDevice *device)
 {
+  const ZieBackendFuncs *funcs;
   ZieMemoryUse use = { 0 };
+  ZieBackendUse books = { 0 };
 
   g_return_if_fail (self != NULL);
   g_return_if_fail (device != NULL);
 
+  funcs = self->backend->funcs;
   zie_query_memory (&use);
+  if (funcs->measure != NULL)
+    funcs->measure (self->backend, &books);
   *device = self->device;
-  if (self->backend->funcs->get_free != NULL)
-    device->memory_free = self->backend->funcs->get_free (self->backend);
+  if (funcs->get_free != NULL)
+    device->memory_free = funcs->get_free (self->backend);
   else if (use.ram_total > 0 && device->memory_total == use.ram_total)
     device->memory_free = use.ram_available;
   else
     find_device (device, self->device.kind, self->device.index);
+  if (device->host_free > 0 && use.ram_available > 0)
+    device->host_free = use.ram_available + books.locked;      /* what is locked for weights is there for the next plan */
   device->memory_free += device->memory_base;    /* it is open: what that takes is not free any more, but ours */
   device->n_threads = self->device.n_threads;
-  if (self->backend->funcs->get_held != NULL)
-    device->memory_free += self->backend->funcs->get_held (self->backend);
+  if (funcs->get_held != NULL)
+    device->memory_free += funcs->get_held (self->backend);
   device->memory_free = MIN (device->memory_free + zie_arena_store_get_size (&self->arena), device->memory_total);
 }
 

@@ -411,7 +411,8 @@ cuda_measure (ZieBackend *backend, ZieBackendUse *use)
   CudaBackend *self = backend->data;
 
   *use = (ZieBackendUse) { .base = self->base_size, .held = cuda_weights_get_held (self->weights) + self->allocated,
-                           .held_peak = self->held_peak, .loaded = self->n_loaded, .streamed = self->n_streamed };
+                           .held_peak = self->held_peak, .loaded = self->n_loaded, .streamed = self->n_streamed,
+                           .locked = cuda_weights_get_total_locked () };
 }
 
 /* Without NVML the context that is open is asked. */
