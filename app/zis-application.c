@@ -5,6 +5,7 @@
 
 #include <malloc.h>
 
+#include "zis-desktop.h"
 #include "zis-window.h"
 
 struct _ZisApplication
@@ -138,12 +139,24 @@ on_installed (ZisModels *models, ZisDownload *download, gpointer user_data)
   g_application_send_notification (user_data, "model-ready", notification);
 }
 
+static void
+on_download_changed (ZisApplication *self)
+{
+  gboolean is_running = FALSE;
+
+  for (guint i = 0; i < zis_models_get_n (self->models); i++)
+    is_running |= zis_download_get_state (zis_models_get (self->models, i)) == ZIS_DOWNLOAD_RUNNING;
+  zis_desktop_keep_awake (G_OBJECT (self->models), is_running, _("A model is being fetched"));
+}
+
 ZisModels *
 zis_application_get_models (ZisApplication *self)
 {
   if (!self->models)
     {
       self->models = zis_models_new (self->settings);
+      for (guint i = 0; i < zis_models_get_n (self->models); i++)
+        g_signal_connect_object (zis_models_get (self->models, i), "changed", G_CALLBACK (on_download_changed), self, G_CONNECT_SWAPPED);
       g_signal_connect_object (self->models, "installed", G_CALLBACK (on_installed), self, 0);
     }
 

@@ -7,6 +7,8 @@
 #include <glib/gstdio.h>
 #include <glib/gi18n.h>
 
+#include "zis-desktop.h"
+
 #define NAME_MAX_CHARS 48
 
 struct _ZisGalleryModel
@@ -212,12 +214,11 @@ find_folder (ZisGalleryModel *self)
 {
   g_autofree char *chosen = g_settings_get_string (self->settings, "output-folder");
   const char *pictures = g_get_user_special_dir (G_USER_DIRECTORY_PICTURES);
-  /* In a sandbox the user's folders are reached through portals only: there a private one it is. */
-  gboolean is_sandboxed = g_file_test ("/.flatpak-info", G_FILE_TEST_EXISTS);
 
   if (*chosen)
     return g_file_new_for_path (chosen);
-  if (pictures && !is_sandboxed)
+  /* In a sandbox the user's folders are reached through portals only: there a private one it is. */
+  if (pictures && !zis_desktop_is_sandboxed ())
     return g_file_new_build_filename (pictures, "Z-Image Studio", NULL);
   return g_file_new_build_filename (g_get_user_data_dir (), "zimage-studio", "pictures", NULL);
 }

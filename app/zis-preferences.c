@@ -4,6 +4,7 @@
 #include "zis-preferences.h"
 
 #include "zis-compat.h"
+#include "zis-desktop.h"
 #include "zis-session.h"
 
 #define MIB_PER_GB (1e9 / (1024 * 1024))
@@ -94,7 +95,8 @@ show_folder (ZisPreferences *self)
 {
   g_autofree char *path = g_settings_get_string (self->settings, "output-folder");
 
-  adw_action_row_set_subtitle (self->folder_row, *path ? path : _("Z-Image Studio in your pictures"));
+  adw_action_row_set_subtitle (self->folder_row, *path ? path : zis_desktop_is_sandboxed () ? _("A folder of the program’s own")
+                                                 : _("Z-Image Studio in your pictures"));
 }
 
 static GtkWindow *

@@ -3,6 +3,7 @@
 
 #include "zis-window-private.h"
 
+#include "zis-background.h"
 #include "zis-compat.h"
 #include "zis-job.h"
 #include "zis-queue.h"
@@ -49,6 +50,18 @@ zis_window_come_back (ZisWindow *self)
     gtk_window_present (GTK_WINDOW (self));      /* and zis_window_map() says that it is no longer in the background */
 }
 
+/* A desktop may say no to work without a window. */
+static void
+on_background (gboolean is_allowed, gpointer user_data)
+{
+  ZisWindow *self = user_data;
+
+  if (is_allowed || !self->is_in_background)
+    return;
+  zis_window_come_back (self);
+  zis_window_toast (self, _("The system allows no work in the background"), NULL, NULL);
+}
+
 static void
 on_close_answer (const char *id, gpointer user_data)
 {
@@ -56,6 +69,8 @@ on_close_answer (const char *id, gpointer user_data)
 
   if (g_str_equal (id, "stop"))
     zis_session_cancel_all (self->session);
+  if (g_str_equal (id, "background"))
+    zis_background_ask (_("Pictures are being made"), self->cancellable, on_background, self);
   if (!g_str_equal (id, "cancel"))
     leave (self);
 }

@@ -4,6 +4,7 @@
 #include "zis-window-private.h"
 
 #include "zis-compat.h"
+#include "zis-desktop.h"
 #include "zis-job.h"
 #include "zis-queue-row.h"
 #include "zis-queue.h"
@@ -55,6 +56,7 @@ on_queue_changed (ZisWindow *self)
   g_autofree char *label = g_strdup_printf ("%u", n);
   g_autofree char *spoken = g_strdup_printf (ngettext ("%u picture to make", "%u pictures to make", n), n);
 
+  zis_desktop_keep_awake (G_OBJECT (self), n > 0, _("Pictures are being made"));
   gtk_widget_set_visible (self->queue_button, n > 1);
   if (n <= 1)
     gtk_menu_button_popdown (GTK_MENU_BUTTON (self->queue_button));     /* a list of one says what the canvas says */
@@ -112,6 +114,7 @@ static void
 notify_done (ZisWindow *self, ZisJob *job)
 {
   g_autoptr(GNotification) notification = NULL;
+  g_autoptr(ZisPicture) newest = NULL;
   int n = zis_job_get_n_done (job);
   g_autofree char *title = NULL;
 
@@ -124,7 +127,8 @@ notify_done (ZisWindow *self, ZisJob *job)
     title = g_strdup (_("A picture could not be made"));
   notification = g_notification_new (title);
   g_notification_set_body (notification, zis_job_get_title (job));
-  g_application_send_notification (G_APPLICATION (gtk_window_get_application (GTK_WINDOW (self))), "job-done", notification);
+  newest = n > 0 ? g_list_model_get_item (G_LIST_MODEL (self->pictures), 0) : NULL;
+  zis_desktop_notify ("job-done", notification, newest);
 }
 
 static void

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A desktop's notification service for the session of a test: without one GLib warns, and a warning ends the test.
 
-Run as a program it prints a line "SUMMARY\tBODY" for each notification."""
+Run as a program it prints a line "SUMMARY\tBODY\tFILE" for each notification, FILE being the picture on it."""
 import sys
 from gi.repository import Gio, GLib
 
@@ -24,7 +24,7 @@ def on_call(connection, sender, path, interface, method, arguments, invocation):
     answer = None
     if method == 'Notify':
         last += 1
-        print('%s\t%s' % (arguments[3], arguments[4]), flush=True)
+        print('%s\t%s\t%s' % (arguments[3], arguments[4], arguments[6].get('image-path', '')), flush=True)
         answer = GLib.Variant('(u)', (last,))
     elif method == 'GetCapabilities':
         answer = GLib.Variant('(as)', (['body', 'actions'],))

@@ -43,7 +43,7 @@ def _serve_notifications():
     _notifications.append(p)
 
 def notification():
-    """waits for the next one: (summary, body)"""
+    """waits for the next one: (summary, body, file of the picture on it)"""
     return tuple(_notifications[0].stdout.readline().rstrip('\n').split('\t'))
 
 def settings(**keys):
