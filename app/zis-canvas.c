@@ -189,11 +189,13 @@ zoom_at (ZisCanvas *self, double zoom, double x, double y)
 /* --- drawing ------------------------------------------------------------------------------------------------ */
 
 static void
-draw_paintable (ZisPaintable *paintable, GtkSnapshot *snapshot, const graphene_rect_t *rect)
+draw_paintable (ZisCanvas *self, ZisPaintable *paintable, GtkSnapshot *snapshot, const graphene_rect_t *rect)
 {
+  GskRenderer *renderer = gtk_native_get_renderer (gtk_widget_get_native (GTK_WIDGET (self)));
+
   gtk_snapshot_save (snapshot);
   gtk_snapshot_translate (snapshot, &rect->origin);
-  gdk_paintable_snapshot (GDK_PAINTABLE (paintable), snapshot, rect->size.width, rect->size.height);
+  zis_paintable_draw (paintable, snapshot, (double) rect->size.width, (double) rect->size.height, GSK_IS_CAIRO_RENDERER (renderer));
   gtk_snapshot_restore (snapshot);
 }
 
@@ -231,7 +233,7 @@ zis_canvas_snapshot (GtkWidget *widget, GtkSnapshot *snapshot)
       color.alpha *= 0.07f;
       gtk_snapshot_append_color (snapshot, &color, &rect);
     }
-  draw_paintable (self->picture, snapshot, &rect);
+  draw_paintable (self, self->picture, snapshot, &rect);
 
   if (self->compare && self->previous)
     {
@@ -240,7 +242,7 @@ zis_canvas_snapshot (GtkWidget *widget, GtkSnapshot *snapshot)
 
       graphene_rect_init (&left, rect.origin.x, rect.origin.y, (float) x - rect.origin.x, rect.size.height);
       gtk_snapshot_push_clip (snapshot, &left);
-      draw_paintable (self->previous, snapshot, &rect);
+      draw_paintable (self, self->previous, snapshot, &rect);
       gtk_snapshot_pop (snapshot);
       draw_divider (self, snapshot, &rect, x);
     }

@@ -122,7 +122,23 @@ result_free (gpointer data)
   g_free (self);
 }
 
-/* RGB rows to the format that GTK's cairo renderer draws without converting: it would do so in every frame. */
+static const char surface_key[] = "zis-surface";
+
+/* The same pixels for cairo: its renderer copies a texture whenever anything in the window is drawn, be it a cursor that
+ * blinks far away. */
+static void
+attach_surface (GdkTexture *texture, GBytes *bytes, int width, int height)
+{
+  static const cairo_user_data_key_t key;
+  /* Never written to. */
+  cairo_surface_t *surface = cairo_image_surface_create_for_data ((guchar *) g_bytes_get_data (bytes, NULL), CAIRO_FORMAT_RGB24,
+                                                                  width, height, width * 4);
+
+  cairo_surface_set_user_data (surface, &key, g_bytes_ref (bytes), (cairo_destroy_func_t) g_bytes_unref);
+  g_object_set_data_full (G_OBJECT (texture), surface_key, surface, (GDestroyNotify) cairo_surface_destroy);
+}
+
+/* RGB rows to the format that neither a texture nor cairo has to convert. */
 static GdkTexture *
 pixbuf_to_texture (GdkPixbuf *pixbuf)
 {
@@ -132,6 +148,7 @@ pixbuf_to_texture (GdkPixbuf *pixbuf)
   gsize size = (gsize) width * (gsize) height * 4;
   guint32 *pixels = g_malloc (size);
   g_autoptr(GBytes) bytes = NULL;
+  GdkTexture *texture;
 
   for (int y = 0; y < height; y++)
     {
@@ -143,7 +160,10 @@ pixbuf_to_texture (GdkPixbuf *pixbuf)
     }
 
   bytes = g_bytes_new_take (pixels, size);
-  return gdk_memory_texture_new (width, height, GDK_MEMORY_DEFAULT, bytes, (gsize) width * 4);
+  texture = gdk_memory_texture_new (width, height, GDK_MEMORY_DEFAULT, bytes, (gsize) width * 4);
+  attach_surface (texture, bytes, width, height);
+
+  return texture;
 }
 
 static GdkTexture *
@@ -371,20 +391,48 @@ schedule (ZisPaintable *self, Op *op)
 /* --- the object --------------------------------------------------------------------------------------------- */
 
 static void
-zis_paintable_snapshot (GdkPaintable *paintable, GdkSnapshot *snapshot, double width, double height)
+draw_texture (GtkSnapshot *snapshot, GdkTexture *texture, const graphene_rect_t *bounds, gboolean by_cairo)
 {
-  ZisPaintable *self = ZIS_PAINTABLE (paintable);
+  cairo_surface_t *surface = g_object_get_data (G_OBJECT (texture), surface_key);
+  cairo_t *cr;
+
+  if (!by_cairo || !surface)
+    {
+      gtk_snapshot_append_texture (snapshot, texture, bounds);
+      return;
+    }
+
+  cr = gtk_snapshot_append_cairo (snapshot, bounds);
+  cairo_translate (cr, (double) bounds->origin.x, (double) bounds->origin.y);
+  cairo_scale (cr, (double) bounds->size.width / gdk_texture_get_width (texture),
+               (double) bounds->size.height / gdk_texture_get_height (texture));
+  cairo_set_source_surface (cr, surface, 0, 0);
+  cairo_pattern_set_extend (cairo_get_source (cr), CAIRO_EXTEND_PAD);
+  cairo_rectangle (cr, 0, 0, gdk_texture_get_width (texture), gdk_texture_get_height (texture));
+  cairo_fill (cr);
+  cairo_destroy (cr);
+}
+
+void
+zis_paintable_draw (ZisPaintable *self, GtkSnapshot *snapshot, double width, double height, gboolean by_cairo)
+{
   graphene_rect_t bounds;
 
   graphene_rect_init (&bounds, 0, 0, (float) width, (float) height);
   if (self->base)
-    gtk_snapshot_append_texture (snapshot, self->base, &bounds);
+    draw_texture (snapshot, self->base, &bounds, by_cairo);
 
   if (self->detail)
     {
       graphene_rect_scale (&self->detail_rect, (float) (width / self->width), (float) (height / self->height), &bounds);
-      gtk_snapshot_append_texture (snapshot, self->detail, &bounds);
+      draw_texture (snapshot, self->detail, &bounds, by_cairo);
     }
+}
+
+static void
+zis_paintable_snapshot (GdkPaintable *paintable, GdkSnapshot *snapshot, double width, double height)
+{
+  zis_paintable_draw (ZIS_PAINTABLE (paintable), snapshot, width, height, FALSE);
 }
 
 static int

@@ -30,6 +30,9 @@ int zis_paintable_get_height (ZisPaintable *self);
  * own pixels (NULL: all of it) when it is enlarged.  Textures follow as soon as the worker has made them. */
 void zis_paintable_set_view (ZisPaintable *self, int width, int height, const graphene_rect_t *visible);
 
+/* What a snapshot draws.  BY_CAIRO: for GTK's cairo renderer, at no cost where only something else is drawn anew. */
+void zis_paintable_draw (ZisPaintable *self, GtkSnapshot *snapshot, double width, double height, gboolean by_cairo);
+
 /* Waits until everything pushed has become a texture: for tests. */
 void zis_paintable_flush (ZisPaintable *self);
 

@@ -16,17 +16,15 @@ plain (int width, int height, guint8 level)
   return zie_image_new (width, height, (gsize) width * 3, g_bytes_new_take (pixels, size));
 }
 
-/* What would be drawn for the whole picture at W × H, as grey levels. */
 static void
-draw (ZisPaintable *paintable, guint8 levels[H][W])
+draw_one_way (ZisPaintable *paintable, gboolean by_cairo, guint8 levels[H][W])
 {
   GtkSnapshot *snapshot = gtk_snapshot_new ();
   cairo_surface_t *surface = cairo_image_surface_create (CAIRO_FORMAT_RGB24, W, H);
   cairo_t *cr = cairo_create (surface);
   GskRenderNode *node;
 
-  zis_paintable_flush (paintable);
-  gdk_paintable_snapshot (GDK_PAINTABLE (paintable), snapshot, W, H);
+  zis_paintable_draw (paintable, snapshot, W, H, by_cairo);
   node = gtk_snapshot_free_to_node (snapshot);
   if (node)
     {
@@ -39,6 +37,20 @@ draw (ZisPaintable *paintable, guint8 levels[H][W])
       levels[y][x] = cairo_image_surface_get_data (surface)[y * cairo_image_surface_get_stride (surface) + 4 * x];
   cairo_destroy (cr);
   cairo_surface_destroy (surface);
+}
+
+/* What would be drawn for the whole picture at W × H, as grey levels; the same for every renderer. */
+static void
+draw (ZisPaintable *paintable, guint8 levels[H][W])
+{
+  guint8 others[H][W];
+
+  zis_paintable_flush (paintable);
+  draw_one_way (paintable, FALSE, levels);
+  draw_one_way (paintable, TRUE, others);
+  for (int y = 0; y < H; y++)
+    for (int x = 0; x < W; x++)
+      g_assert_cmpint (ABS (levels[y][x] - others[y][x]), <=, 2);
 }
 
 static void
