@@ -6,7 +6,7 @@ _zimage_options ()
 {
   local model='--model --transformer --text-encoder --vae --tokenizer'
   local request="$model --preset --width --height --seed --batch --steps --guidance --negative --cfg-truncation
-    --cfg-normalization --shift --sampler --noise --init-image --strength --mask --lora --truncate --device --dtype --threads
+    --cfg-normalization --shift --sampler --noise --init-image --strength --mask --lora --decode --tile-size --tile-overlap --truncate --device --dtype --threads
     --ram-budget --vram-budget"
 
   case $1 in
@@ -39,6 +39,7 @@ _zimage_value ()
     --preset) words='square-512 square-768 square-1024 square-1536 square-2048 landscape-1280x720 portrait-720x1280' ;;
     --sampler) words='euler heun dpmpp-2m dpmpp-2m-sde res-multistep' ;;
     --noise) words='cpu cuda' ;;
+    --decode) words='exact blend' ;;
     --device | -d) words='auto cuda cpu ref' ;;
     --dtype) words='auto bf16 f32' ;;
     --source) words='huggingface modelscope' ;;
@@ -50,7 +51,7 @@ _zimage_value ()
       mapfile -t COMPREPLY < <(compgen -d -- "$cur")
       compopt -o filenames 2>/dev/null
       return 0 ;;
-    --prompt | -p | --negative | --width | --height | --seed | -s | --batch | -n | --steps | --guidance | --cfg-truncation | \
+    --prompt | -p | --negative | --width | --height | --seed | -s | --batch | -n | --steps | --guidance | --tile-size | --tile-overlap | --cfg-truncation | \
     --cfg-normalization | --shift | --strength | --threads | --ram-budget | --vram-budget | --runs | -r | --warm-up | --endpoint | --parallel)
       COMPREPLY=()
       return 0 ;;

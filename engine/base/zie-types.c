@@ -10,6 +10,7 @@ static const char *const stage_names[] = { "text", "refine", "sample", "decode" 
 static const char *const backend_kind_names[] = { "auto", "ref", "cpu", "cuda" };
 static const char *const compute_names[] = { "auto", "f32", "bf16" };
 static const char *const noise_names[] = { "cpu", "cuda" };
+static const char *const decode_names[] = { "exact", "blend" };
 static const char *const sampler_names[] = { "euler", "heun", "dpmpp-2m", "dpmpp-2m-sde", "res-multistep" };
 static const char *const sampler_titles[] = { "Euler", "Heun", "DPM++ 2M", "DPM++ 2M SDE", "Res Multistep" };
 
@@ -58,6 +59,12 @@ const char *
 zie_noise_name (ZieNoise noise)
 {
   return name_of (noise_names, G_N_ELEMENTS (noise_names), noise);
+}
+
+const char *
+zie_decode_name (ZieDecode decode)
+{
+  return name_of (decode_names, G_N_ELEMENTS (decode_names), decode);
 }
 
 const char *
@@ -117,6 +124,17 @@ zie_noise_from_name (const char *name, ZieNoise *out)
   if (!value_of (noise_names, G_N_ELEMENTS (noise_names), name, &value))
     return FALSE;
   *out = (ZieNoise)value;
+  return TRUE;
+}
+
+gboolean
+zie_decode_from_name (const char *name, ZieDecode *out)
+{
+  guint value;
+
+  if (!value_of (decode_names, G_N_ELEMENTS (decode_names), name, &value))
+    return FALSE;
+  *out = (ZieDecode)value;
   return TRUE;
 }
 

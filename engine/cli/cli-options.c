@@ -47,6 +47,10 @@ cli_request_options_add (CliRequestOptions *self, GOptionContext *context)
     { "mask", 0, 0, G_OPTION_ARG_FILENAME, &self->mask, N_("repaint only where this PNG is white; needs --init-image"), N_("FILE") },
     { "lora", 0, 0, G_OPTION_ARG_FILENAME_ARRAY, &self->loras, N_("add a LoRA, with a strength other than 1 after a colon; may be repeated"),
       N_("FILE[:STRENGTH]") },
+    { "decode", 0, 0, G_OPTION_ARG_FILENAME, &self->decode, N_("to pixels as in one piece, or in tiles that are blended, as scripts do"),
+      "exact|blend" },
+    { "tile-size", 0, 0, G_OPTION_ARG_FILENAME, &self->tile_size, N_("a tile's side for --decode blend (default: by the picture's size)"), "N" },
+    { "tile-overlap", 0, 0, G_OPTION_ARG_FILENAME, &self->tile_overlap, N_("pixels that tiles share (default: an eighth of a tile)"), "N" },
     { "truncate", 0, 0, G_OPTION_ARG_NONE, &self->truncate, N_("cut a prompt that is too long instead of refusing it"), NULL },
     { "device", 'd', 0, G_OPTION_ARG_FILENAME, &self->device, N_("where to compute (see “zimage devices”)"), "auto|cuda[:N]|cpu|ref" },
     { "dtype", 0, 0, G_OPTION_ARG_FILENAME, &self->dtype, N_("arithmetic of the large products"), "auto|bf16|f32" },
@@ -67,6 +71,7 @@ cli_request_options_clear (CliRequestOptions *self)
     &self->device, &self->dtype, &self->threads, &self->width, &self->height, &self->preset, &self->steps,
     &self->guidance, &self->cfg_truncation, &self->cfg_normalization, &self->shift, &self->sampler, &self->negative,
     &self->seed, &self->noise, &self->batch, &self->init_image, &self->mask, &self->strength, &self->ram_budget,
+    &self->decode, &self->tile_size, &self->tile_overlap,
     &self->vram_budget,
   };
 
@@ -276,6 +281,8 @@ apply_numbers (const CliRequestOptions *self, ZieRequest *request, GError **erro
   const struct { const char *option, *text; int *out; } ints[] = {
     { "steps", self->steps, &request->n_steps },
     { "batch", self->batch, &request->n_images },
+    { "tile-size", self->tile_size, &request->tile_size },
+    { "tile-overlap", self->tile_overlap, &request->tile_overlap },
   };
 
   for (guint i = 0; i < G_N_ELEMENTS (doubles); i++)
@@ -310,6 +317,11 @@ apply_names (const CliRequestOptions *self, ZieRequest *request, GError **error)
     }
   else if (self->noise != NULL && !zie_noise_from_name (self->noise, &request->noise))
     set_usage_error (error, "noise", _("cpu or cuda"), self->noise);
+  else if (self->decode != NULL && !zie_decode_from_name (self->decode, &request->decode))
+    set_usage_error (error, "decode", _("exact or blend"), self->decode);
+  else if (request->decode != ZIE_DECODE_BLEND && (self->tile_size != NULL || self->tile_overlap != NULL))
+    g_set_error (error, CLI_ERROR, CLI_ERROR_USAGE, _("--%s needs --decode blend: an exact decode has no tiles"),
+                 self->tile_size != NULL ? "tile-size" : "tile-overlap");
   else if (self->dtype != NULL && !zie_compute_from_name (self->dtype, &request->compute))
     set_usage_error (error, "dtype", _("auto, bf16 or f32"), self->dtype);
   else

@@ -13,6 +13,7 @@ typedef struct
   char *steps, *guidance, *cfg_truncation, *cfg_normalization, *shift, *sampler;
   char *negative, *seed, *noise, *batch;
   char *init_image, *mask, *strength;
+  char *decode, *tile_size, *tile_overlap;
   char **loras;
   char *ram_budget, *vram_budget;
   gboolean truncate;

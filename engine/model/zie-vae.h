@@ -115,6 +115,30 @@ int zie_vae_cut_get_n_bands (const ZieVaeCut *cut, int picture_height);
 gboolean zie_vae_decode (const ZieVae *self, ZieOpCtx *ctx, const ZieTensor *latent, int h, int w, const ZieVaeCut *cut,
                          const ZieVaeSink *sink);
 
+/* Tiles of SIZE pixels a side, of which neighbours share OVERLAP; multiples of 8. */
+typedef struct
+{
+  int size, overlap;
+  int n_down, n_across;       /* 1 each where one tile holds the picture: then the decode is the exact one */
+} ZieVaeTiles;
+
+/* For a picture of WIDTH x HEIGHT pixels.  SIZE 0: 384 up to 768, 512 up to 1024, else 640; OVERLAP 0: an eighth of the size. */
+void zie_vae_tiles_init (ZieVaeTiles *tiles, int width, int height, int size, int overlap);
+
+/* Rectangles of the picture as they are finished: pixel (column, row) of WIDTH x HEIGHT is at pixels + 3 * (row * stride + column),
+ * f32 in host memory, valid during the call.  FALSE stops.  A counting decode calls nothing. */
+typedef struct
+{
+  void (*progress) (gpointer data, int layer, int n_layers);                 /* of all tiles; may be NULL */
+  gboolean (*tile) (gpointer data, int index, int n_tiles, int x, int y, int width, int height, const float *pixels, int stride);
+  gpointer data;
+} ZieVaeTileSink;
+
+/* Not exact: tile by tile, each as if it were the picture, blended where they overlap, as diffusers' tiled_decode does.  LATENT
+ * [latent_channels, h * w] in model space, in host memory.  FALSE: cancelled or stopped. */
+gboolean zie_vae_decode_tiles (const ZieVae *self, ZieOpCtx *ctx, const float *latent, int h, int w, const ZieVaeTiles *tiles,
+                               const ZieVaeTileSink *sink);
+
 /* picture [3, 8h * 8w] f32 in -1 … 1 to mean and logvar (clamped to -30 … 20), each [latent_channels, h * w] f32, unscaled.
  * The latent in model space is (mean - shift_factor) * scaling_factor.  FALSE: cancelled. */
 gboolean zie_vae_encode (const ZieVae *self, ZieOpCtx *ctx, const ZieTensor *picture, int h, int w, ZieTensor *mean,

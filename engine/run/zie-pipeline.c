@@ -70,14 +70,13 @@ on_step (gpointer data, int step, const float *x0)
 }
 
 static void
-on_band (gpointer data, int index, int n_bands, int y, int n_rows, const guint8 *rgb)
+on_band (gpointer data, int index, int n_bands, int x, int y, int width, int height, const guint8 *rgb)
 {
   const Picture *p = data;
-  int width = p->pipeline->request->width;
   gsize stride = 3 * (gsize)width;
-  GBytes *rows = g_bytes_new (rgb, stride * (gsize)n_rows);
+  GBytes *rows = g_bytes_new (rgb, stride * (gsize)height);
 
-  emit (p, zie_event_new_tile (p->index, index, n_bands, 0, y, zie_image_new (width, n_rows, stride, rows)));
+  emit (p, zie_event_new_tile (p->index, index, n_bands, x, y, zie_image_new (width, height, stride, rows)));
 }
 
 /* It broke where numbers have few bits, and is not broken off. */

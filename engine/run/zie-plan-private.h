@@ -27,6 +27,8 @@ struct _ZiePlan
   ZieWeightPlaces weights;   /* of a device with memory of its own; places owned */
   GArray *uses;              /* of ZieBlockUse, owned; then */
   ZieDecodePlan decode;      /* the chosen one */
+  gboolean has_tiles;        /* the decode is not exact; then */
+  ZieVaeTiles tiles;
   gsize device_before, host_before;    /* high-water marks of the other stages */
   double seconds_counted[ZIE_N_STAGES];
   guint64 ram_peak, vram_peak;

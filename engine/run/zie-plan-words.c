@@ -39,6 +39,8 @@ zie_plan_describe_decode (const ZiePlan *self)
 {
   const ZieVaeCut *cut = &self->decode.cut;
 
+  if (self->has_tiles)
+    return g_strdup_printf ("tiles of %d pixels that share %d", self->tiles.size, self->tiles.overlap);
   if (!is_cut (cut))
     return g_strdup ("whole");
   if (!zie_vae_cut_spills (cut))

@@ -132,7 +132,7 @@ count_decode (const ZiePlan *self, Counting *counting, const ZieVaeCut *cut, Zie
       out->device = counter->arena.peak;
       out->host = counter->host.peak;
       take_stage (counter, &self->device, &out->stage, self->n_images);
-      if (out->cut.halve_last || out->stage.seconds < LONG_DECODE * self->n_images)
+      if (out->cut.halve_last || out->stage.seconds < LONG_DECODE * self->n_images || self->has_tiles)
         return;
       out->cut.halve_last = TRUE;
     }
@@ -179,6 +179,8 @@ plan_unchecked (ZieModel *model, const ZieDevice *device, const ZieRequest *requ
   self->height = request->height;
   self->n_steps = request->n_steps;
   self->n_images = request->n_images;
+  self->has_tiles = request->decode == ZIE_DECODE_BLEND;
+  zie_vae_tiles_init (&self->tiles, request->width, request->height, request->tile_size, request->tile_overlap);
   self->has_device_memory = funcs != NULL && funcs->weight_size != NULL;
   if (self->has_device_memory)
     self->uses = zie_placement_list (model, request, funcs);
@@ -325,7 +327,7 @@ choose_decode (ZiePlan *self, Counting *counting, const ZieBudget *budget, Lack 
   gboolean fits = fit (self, budget, lack);
   double seconds = self->seconds;
 
-  if (fits && !is_streaming (self))
+  if ((fits && !is_streaming (self)) || counting->stages.request->decode != ZIE_DECODE_EXACT)
     return fits;
   for (guint i = 0; i < n_cuts; i++)
     {
@@ -457,5 +459,7 @@ zie_plan_get_seconds (const ZiePlan *self)
 int
 zie_plan_get_n_bands (const ZiePlan *self)
 {
+  if (self->has_tiles)
+    return self->tiles.n_down * self->tiles.n_across;
   return zie_vae_cut_get_n_bands (&self->decode.cut, self->height);
 }

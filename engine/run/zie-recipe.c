@@ -18,7 +18,7 @@
 
 /* --- our JSON: a table of the request's fields ---------------------------------------------------------------- */
 
-typedef enum { FIELD_STRING, FIELD_INT, FIELD_DOUBLE, FIELD_BOOL, FIELD_SEED, FIELD_SAMPLER, FIELD_NOISE, FIELD_COMPUTE, FIELD_LORAS, FIELD_STAGES } FieldType;
+typedef enum { FIELD_STRING, FIELD_INT, FIELD_DOUBLE, FIELD_BOOL, FIELD_SEED, FIELD_SAMPLER, FIELD_NOISE, FIELD_COMPUTE, FIELD_DECODE, FIELD_LORAS, FIELD_STAGES } FieldType;
 
 /* Pictures (init_image, mask) are not part of a recipe. */
 static const struct
@@ -43,6 +43,9 @@ static const struct
   { "noise_cuda_sms", FIELD_INT, G_STRUCT_OFFSET (ZieRequest, noise_cuda_sms) },
   { "noise_cuda_threads", FIELD_INT, G_STRUCT_OFFSET (ZieRequest, noise_cuda_threads) },
   { "compute", FIELD_COMPUTE, G_STRUCT_OFFSET (ZieRequest, compute) },
+  { "decode", FIELD_DECODE, G_STRUCT_OFFSET (ZieRequest, decode) },
+  { "tile_size", FIELD_INT, G_STRUCT_OFFSET (ZieRequest, tile_size) },
+  { "tile_overlap", FIELD_INT, G_STRUCT_OFFSET (ZieRequest, tile_overlap) },
   { "truncate_prompt", FIELD_BOOL, G_STRUCT_OFFSET (ZieRequest, truncate_prompt) },
   { "preview_every", FIELD_INT, G_STRUCT_OFFSET (ZieRequest, preview_every) },
   { "strength", FIELD_DOUBLE, G_STRUCT_OFFSET (ZieRequest, strength) },
@@ -128,6 +131,9 @@ append_field (GString *json, FieldType type, const void *field)
     case FIELD_COMPUTE:
       zie_json_append_string (json, zie_compute_name (*(const ZieCompute *)field));
       break;
+    case FIELD_DECODE:
+      zie_json_append_string (json, zie_decode_name (*(const ZieDecode *)field));
+      break;
     case FIELD_LORAS:
       append_loras (json, field);
       break;
@@ -190,6 +196,7 @@ read_name (JsonObject *object, const char *where, const char *key, FieldType typ
 
   is_known = type == FIELD_SAMPLER ? zie_sampler_from_name (name, out)
              : type == FIELD_NOISE ? zie_noise_from_name (name, out)
+             : type == FIELD_DECODE ? zie_decode_from_name (name, out)
                                    : zie_compute_from_name (name, out);
   if (!is_known)
     g_set_error (error, ZIE_ERROR, ZIE_ERROR_INVALID_REQUEST, "%s: \"%s\" is \"%.40s\", which this program does not know",
@@ -287,6 +294,7 @@ read_field (JsonObject *object, const char *where, const char *key, FieldType ty
     case FIELD_SAMPLER:
     case FIELD_NOISE:
     case FIELD_COMPUTE:
+    case FIELD_DECODE:
     default:
       return read_name (object, where, key, type, out, error);
     }
@@ -422,6 +430,14 @@ zie_request_to_parameters (const ZieRequest *self)
           zie_json_append_double (loras, self->loras[i].strength);
         }
       append_pair (text, "Loras", loras->str);
+    }
+  if (self->decode == ZIE_DECODE_BLEND)
+    {
+      append_pair (text, "VAE decode", "blend");
+      if (self->tile_size > 0)
+        append_number (text, "VAE tile size", self->tile_size);
+      if (self->tile_overlap > 0)
+        append_number (text, "VAE tile overlap", self->tile_overlap);
     }
   append_pair (text, "RNG", self->noise == ZIE_NOISE_CPU ? "CPU" : "GPU");
   append_pair (text, "Version", version);
@@ -590,6 +606,12 @@ apply_pair (ZieRequest *self, const char *key, const char *value)
     return parse_double (value, &self->cfg_normalization);
   if (g_str_equal (key, "Denoising strength"))
     return parse_double (value, &self->strength);
+  if (g_str_equal (key, "VAE decode"))
+    return zie_decode_from_name (value, &self->decode);
+  if (g_str_equal (key, "VAE tile size"))
+    return parse_int (value, &self->tile_size);
+  if (g_str_equal (key, "VAE tile overlap"))
+    return parse_int (value, &self->tile_overlap);
   if (g_str_equal (key, "Sampler"))
     parse_sampler (value, &self->sampler);
   else if (g_str_equal (key, "RNG"))      /* "NV" is the CUDA generator computed elsewhere */

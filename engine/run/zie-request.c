@@ -12,6 +12,8 @@
 #include "zie-model-private.h"
 
 #define MAX_LORAS 64
+#define TILE_STEP 8
+#define TILE_MIN 64
 
 /* Far more than any 512 ids; keeps a pasted novel from being tokenized at every keystroke. */
 #define MAX_TEXT_SIZE ((gsize)1 << 20)
@@ -175,6 +177,17 @@ check_double (const char *field, double value, double min, double max, GError **
 }
 
 static gboolean
+check_tile (const char *field, int value, int min, int max, GError **error)
+{
+  if (value >= min && value <= max && value % TILE_STEP == 0)
+    return TRUE;
+
+  g_set_error (error, ZIE_ERROR, ZIE_ERROR_INVALID_REQUEST, "%s: is %d, expected 0 (automatic) or a multiple of %d from %d to %d", field,
+               value, TILE_STEP, min, max / TILE_STEP * TILE_STEP);
+  return FALSE;
+}
+
+static gboolean
 check_numbers (const ZieRequest *self, int max_side, GError **error)
 {
   return check_side ("width", self->width, max_side, error)
@@ -190,6 +203,10 @@ check_numbers (const ZieRequest *self, int max_side, GError **error)
          && check_int ("noise_cuda_sms", self->noise_cuda_sms, 1, 1024, error)
          && check_int ("noise_cuda_threads", self->noise_cuda_threads, 256, 4096, error)
          && check_int ("compute", (int)self->compute, 0, ZIE_COMPUTE_BF16, error)
+         && check_int ("decode", (int)self->decode, 0, ZIE_DECODE_BLEND, error)
+         && (self->tile_size == 0 || check_tile ("tile_size", self->tile_size, TILE_MIN, ZIE_SIZE_MAX, error))
+         && (self->tile_overlap == 0
+             || check_tile ("tile_overlap", self->tile_overlap, TILE_STEP, (self->tile_size ? self->tile_size : ZIE_SIZE_MAX) / 2, error))
          && check_int ("preview_every", self->preview_every, 0, 1000, error)
          && check_double ("strength", self->strength, 0, 1, error);
 }

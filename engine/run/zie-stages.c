@@ -424,7 +424,7 @@ zie_stages_sample (ZieStages *self, guint64 seed, GError **error)
 typedef struct
 {
   ZieStages *stages;
-  guint8 *pixels;
+  guint8 *pixels, *bytes;        /* the picture, and a tile of it, in the host arena */
   float *host, *planes;          /* for a dump, or NULL; owned: one band, and [3, H, W] */
   ZieRgb8Check check;
 } Decoding;
@@ -468,8 +468,58 @@ on_band (gpointer data, int index, int n_bands, gint64 y, const ZieTensor *rows)
   if (d->check.n_not_finite > 0 || is_broken (self))
     return FALSE;
   if (self->sink.band != NULL)
-    self->sink.band (self->sink.data, index, n_bands, (int)y, (int)rows->h, out);
+    self->sink.band (self->sink.data, index, n_bands, 0, (int)y, self->request->width, (int)rows->h, out);
   return TRUE;
+}
+
+static gboolean
+on_tile (gpointer data, int index, int n_tiles, int x, int y, int width, int height, const float *pixels, int stride)
+{
+  Decoding *d = data;
+  ZieStages *self = d->stages;
+  gsize whole = (gsize)self->request->width, area = whole * (gsize)self->request->height;
+
+  for (int r = 0; r < height; r++)
+    {
+      const float *row = pixels + 3 * (gsize)r * (gsize)stride;
+      guint8 *out = d->bytes + 3 * (gsize)r * (gsize)width;
+      gsize at = (gsize)(y + r) * whole + (gsize)x;
+
+      zie_rgb8_from_rows (row, (gsize)width, out, &d->check);
+      memcpy (d->pixels + 3 * at, out, 3 * (gsize)width);
+      for (gsize i = 0; d->planes != NULL && i < 3 * (gsize)width; i++)
+        d->planes[i % 3 * area + at + i / 3] = row[i];
+    }
+  if (d->check.n_not_finite > 0 || is_broken (self))
+    return FALSE;
+  if (self->sink.band != NULL)
+    self->sink.band (self->sink.data, index, n_tiles, x, y, width, height, d->bytes);
+  return TRUE;
+}
+
+static gboolean
+decode_blend (Decoding *d)
+{
+  ZieStages *self = d->stages;
+  const ZieRequest *request = self->request;
+  ZieVaeTileSink sink = { on_layer, on_tile, d };
+  ZieVaeTiles tiles;
+
+  zie_vae_tiles_init (&tiles, request->width, request->height, request->tile_size, request->tile_overlap);
+  d->bytes = zie_arena_alloc (self->ctx->host, 3 * (gsize)MIN (tiles.size, request->width) * (gsize)MIN (tiles.size, request->height));
+  return zie_vae_decode_tiles (&self->model->vae, self->ctx, self->x, self->h, self->w, &tiles, &sink);
+}
+
+static gboolean
+decode_exact (Decoding *d)
+{
+  ZieStages *self = d->stages;
+  ZieOpCtx *ctx = self->ctx;
+  ZieVaeSink sink = { on_layer, on_band, d };
+  ZieTensor latent = zie_tensor_new (ctx->arena, ZIE_DTYPE_F32, self->model->vae.config.latent_channels, (gint64)self->h * self->w);
+
+  ctx->ops->upload (ctx, &latent, self->x);
+  return zie_vae_decode (&self->model->vae, ctx, &latent, self->h, self->w, &self->cut, &sink);
 }
 
 gboolean
@@ -477,11 +527,8 @@ zie_stages_decode (ZieStages *self, guint8 *pixels, GError **error)
 {
   ZieOpCtx *ctx = self->ctx;
   ZieMark mark = zie_arena_mark (ctx->arena), host_mark = zie_arena_mark (ctx->host);
-  gint64 channels = self->model->vae.config.latent_channels, area = (gint64)self->h * self->w;
   gsize width = (gsize)self->request->width, height = (gsize)self->request->height, rows;
-  ZieTensor latent = zie_tensor_new (ctx->arena, ZIE_DTYPE_F32, channels, area);
   Decoding d = { .stages = self, .pixels = pixels };
-  ZieVaeSink sink = { on_layer, on_band, &d };
   gboolean done, dump = zie_dump_is_on () && !is_counting (self);
 
   if (dump)
@@ -491,8 +538,7 @@ zie_stages_decode (ZieStages *self, guint8 *pixels, GError **error)
       d.planes = g_new (float, 3 * width * height);
     }
   begin_stage (self);
-  ctx->ops->upload (ctx, &latent, self->x);
-  done = zie_vae_decode (&self->model->vae, ctx, &latent, self->h, self->w, &self->cut, &sink);
+  done = self->request->decode == ZIE_DECODE_BLEND ? decode_blend (&d) : decode_exact (&d);
   if (dump && done)
     zie_dump_tensor ("image", d.planes, (gint64[]) { 1, 3, (gint64)height, (gint64)width }, 4);
   g_free (d.host);

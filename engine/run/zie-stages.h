@@ -26,7 +26,8 @@ typedef struct
 {
   void (*progress) (gpointer data, ZieStage stage, double fraction, int layer, int n_layers);   /* as in ZieEvent */
   void (*step) (gpointer data, int step, const float *x0);         /* x0 [channels, h, w], valid during the call */
-  void (*band) (gpointer data, int index, int n_bands, int y, int n_rows, const guint8 *rgb);   /* rows of 3 * width */
+  /* A finished rectangle of the picture: rows of 3 * width bytes, dense; valid during the call. */
+  void (*band) (gpointer data, int index, int n_bands, int x, int y, int width, int height, const guint8 *rgb);
   gpointer data;
 } ZieStageSink;
 

@@ -44,6 +44,9 @@ assert_equal (const ZieRequest *a, const ZieRequest *b)
   g_assert_cmpint (a->sampler, ==, b->sampler);
   g_assert_cmpint (a->noise, ==, b->noise);
   g_assert_cmpint (a->noise_cuda_sms, ==, b->noise_cuda_sms);
+  g_assert_cmpint (a->decode, ==, b->decode);
+  g_assert_cmpint (a->tile_size, ==, b->tile_size);
+  g_assert_cmpint (a->tile_overlap, ==, b->tile_overlap);
   g_assert_cmpint (a->noise_cuda_threads, ==, b->noise_cuda_threads);
   g_assert_cmpint (a->compute, ==, b->compute);
   g_assert_cmpint (a->truncate_prompt, ==, b->truncate_prompt);
@@ -234,6 +237,10 @@ test_numbers (void)
   REFUSE (sampler, (ZieSampler)77, "sampler", "77");
   REFUSE (noise, (ZieNoise)2, "noise", "2");
   REFUSE (noise_cuda_sms, 0, "noise_cuda_sms: is 0", "1 to 1024");
+  REFUSE (decode, (ZieDecode)2, "decode: is 2", "0 to 1");
+  REFUSE (tile_size, 100, "tile_size: is 100", "multiple of 8 from 64");
+  REFUSE (tile_size, 56, "tile_size: is 56", "multiple of 8 from 64");
+  REFUSE (tile_overlap, 12, "tile_overlap: is 12", "multiple of 8 from 8");
   REFUSE (noise_cuda_threads, 0, "noise_cuda_threads: is 0", "256 to 4096");
   REFUSE (compute, (ZieCompute)9, "compute", "9");
   REFUSE (mask, make_image (16, 16), "mask", "without a picture");
@@ -369,6 +376,9 @@ init_random (ZieRequest *self, GRand *rand, gboolean is_tame)
   self->cfg_normalization = g_rand_boolean (rand) ? 0 : g_rand_double (rand);
   self->shift = g_rand_boolean (rand) ? 0 : g_rand_double_range (rand, 0.01, 10);
   self->noise = g_rand_boolean (rand) ? ZIE_NOISE_CPU : ZIE_NOISE_CUDA;
+  self->decode = (ZieDecode)g_rand_int_range (rand, 0, 2);
+  self->tile_size = self->decode == ZIE_DECODE_BLEND ? 8 * g_rand_int_range (rand, 8, 100) : 0;
+  self->tile_overlap = self->decode == ZIE_DECODE_BLEND ? 8 * g_rand_int_range (rand, 0, 5) : 0;
   if (is_tame)
     return;
 
@@ -683,6 +693,7 @@ static void
 test_names (void)
 {
   ZieSampler sampler;
+  ZieDecode decode;
   ZieNoise noise;
   ZieCompute compute;
   ZieBackendKind kind;
@@ -710,6 +721,12 @@ test_names (void)
       g_assert_cmpstr (zie_sampler_title (sampler), !=, zie_sampler_name (sampler));
     }
   g_assert_false (zie_sampler_from_name ("", &sampler));
+  for (int i = 0; i < 2; i++)
+    {
+      g_assert_true (zie_decode_from_name (zie_decode_name ((ZieDecode)i), &decode));
+      g_assert_cmpint (decode, ==, i);
+    }
+  g_assert_false (zie_decode_from_name ("tiles", &decode));
 }
 
 int

@@ -30,6 +30,9 @@ struct _ZieRequest
   int noise_cuda_sms;        /* the card imitated by CUDA noise where pictures are large: multiprocessors … */
   int noise_cuda_threads;    /* … and resident threads of each; 132 and 2048 by default */
   ZieCompute compute;
+  ZieDecode decode;
+  int tile_size;             /* of BLEND: pixels of a tile's side, a multiple of 8; 0 = 384 up to 768, 512 up to 1024, else 640 */
+  int tile_overlap;          /* pixels that neighbours share, a multiple of 8, at most half a tile; 0 = an eighth of a tile */
   gboolean truncate_prompt;  /* cut a prompt of more than 512 ids instead of refusing it */
   int preview_every;         /* steps; 0 = no previews */
   ZieImage *init_image;      /* owned or NULL: image to image; scaled to width × height */

@@ -56,11 +56,19 @@ typedef enum
   ZIE_N_SAMPLERS
 } ZieSampler;
 
+/* How the latent becomes pixels. */
+typedef enum
+{
+  ZIE_DECODE_EXACT,             /* as in one piece, however it is cut to save memory */
+  ZIE_DECODE_BLEND,             /* in tiles that are blended into each other, as scripts do */
+} ZieDecode;
+
 /* Stable lower-case names ("text", "cpu", "euler" …), for logs, JSON and options.  Static strings. */
 ZIE_API const char *zie_stage_name (ZieStage stage);
 ZIE_API const char *zie_backend_kind_name (ZieBackendKind kind);
 ZIE_API const char *zie_compute_name (ZieCompute compute);
 ZIE_API const char *zie_noise_name (ZieNoise noise);
+ZIE_API const char *zie_decode_name (ZieDecode decode);
 ZIE_API const char *zie_sampler_name (ZieSampler sampler);
 /* As people and other programs write it: "DPM++ 2M SDE".  Static string. */
 ZIE_API const char *zie_sampler_title (ZieSampler sampler);
@@ -70,6 +78,7 @@ ZIE_API gboolean zie_backend_kind_from_name (const char *name, ZieBackendKind *o
 ZIE_API gboolean zie_device_from_name (const char *name, ZieBackendKind *out, int *index);
 ZIE_API gboolean zie_compute_from_name (const char *name, ZieCompute *out);
 ZIE_API gboolean zie_noise_from_name (const char *name, ZieNoise *out);
+ZIE_API gboolean zie_decode_from_name (const char *name, ZieDecode *out);
 ZIE_API gboolean zie_sampler_from_name (const char *name, ZieSampler *out);
 
 G_END_DECLS
