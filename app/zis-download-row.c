@@ -190,7 +190,7 @@ show_facts (ZisDownloadRow *self)
   g_autofree char *facts = NULL;
 
   gtk_label_set_text (self->title, model->name);
-  gtk_label_set_text (self->summary, model->summary);
+  gtk_label_set_text (self->summary, _(model->summary));
   gtk_widget_set_visible (GTK_WIDGET (self->badge), model->is_recommended);
   /* Translators: what a model weighs, its licence, and a link to its page: “20.7 GB · Licence: Apache-2.0 · About”. */
   facts = g_markup_printf_escaped (_("%s · Licence: <a href=\"%s\">%s</a> · <a href=\"%s\">About this model</a>"), size, model->licence_url,

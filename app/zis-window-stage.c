@@ -35,7 +35,7 @@ update_title (ZisWindow *self)
                                           (gulong) request->n_steps),
                                 request->width, request->height, request->seed, request->n_steps);
   else
-    subtitle = g_strdup (self->shown ? "" : zis_session_get_info (self->session) ? zis_session_get_info (self->session)->name : "");
+    subtitle = g_strdup (self->shown ? "" : zis_session_get_info (self->session) ? _(zis_session_get_info (self->session)->name) : "");
 
   adw_window_title_set_title (self->title, title);
   adw_window_title_set_subtitle (self->title, subtitle);

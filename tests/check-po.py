@@ -5,6 +5,7 @@ none by guessing, and gettext's own checks pass (formats, plurals, one access ke
 
 usage: check-po.py SOURCE_ROOT            CONTRIBUTING says how to bring po/ up to date.
 """
+import json
 import os
 import pathlib
 import re
@@ -17,7 +18,7 @@ XGETTEXT = ["xgettext", "--from-code=UTF-8", "--add-comments", "--keyword=_", "-
             "--keyword=g_dngettext:2,3", "--flag=g_strdup_printf:1:c-format", "--flag=g_set_error:4:c-format"]
 WORDS = re.compile(r'\b(?:_|N_|C_|NC_|ngettext) ?\("|\btranslatable="(?:yes|true)"')
 ALSO = {"data/com.example.ZImageStudio.desktop.in", "data/com.example.ZImageStudio.gschema.xml",
-        "data/com.example.ZImageStudio.metainfo.xml.in"}
+        "data/com.example.ZImageStudio.metainfo.xml.in", "po/words.h"}
 
 
 def lines_of(path):
@@ -56,7 +57,10 @@ def main():
     listed = lines_of(root / "po/POTFILES")
     bad += [f"po/POTFILES lacks {name}" for name in sorted(with_words(root) - set(listed))]
     bad += [f"po/POTFILES names {name}, which has no words" for name in sorted(set(listed) - with_words(root))]
-    bad += ["po/POTFILES is not in order"] if listed[len(ALSO):] != sorted(listed[len(ALSO):]) else []
+    bad += ["po/POTFILES is not in order"] if listed[3:] != sorted(listed[3:]) else []
+    words = (root / "po/words.h").read_text(encoding="utf-8")
+    with open(root / "data/catalogue.json", encoding="utf-8") as file:
+        bad += [f"po/words.h lacks the summary of {model['id']}" for model in json.load(file)["models"] if f'N_("{model["summary"]}")' not in words]
     languages = {word for line in lines_of(root / "po/LINGUAS") for word in line.split()}
     files = {path.stem for path in (root / "po").glob("*.po")}
     bad += [f"po/LINGUAS and the files in po/ differ: {sorted(languages ^ files)}"] if languages != files else []

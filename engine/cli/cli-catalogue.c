@@ -68,7 +68,7 @@ print_text (const ZieCatalogue *models, const char *folder)
 
       g_print ("%s\n", model->id);
       g_print (model->is_recommended ? _("  %s, %s, licence %s: recommended\n") : _("  %s, %s, licence %s\n"), model->name, size, model->licence);
-      g_print ("  %s\n", model->summary);
+      g_print ("  %s\n", _(model->summary));
       if (state == ZIE_HUB_BEGUN)
         g_print (_("  %s of it are here: “zimage models fetch %s” goes on\n"), have, model->id);
       else if (state == ZIE_HUB_BROKEN)
