@@ -53,6 +53,8 @@ typedef struct
   /* The rest is NULL in backends that compute in host memory. */
   /* Bytes that a weight takes on the device, a multiple of 256; 0: it stays in host memory.  Touches no device. */
   gsize (*weight_size) (const ZieWeight *weight);
+  /* Bytes of the device that loading it takes beside, held for all weights together; NULL: none.  Touches no device. */
+  gsize (*load_scratch) (const ZieWeight *weight);
   /* Host memory that the device copies from and to at full speed. */
   void *(*alloc_host) (ZieBackend *self, gsize size, GError **error);
   void (*free_host) (ZieBackend *self, void *memory, gsize size);

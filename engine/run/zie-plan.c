@@ -223,11 +223,28 @@ plan_pinned (ZiePlan *self, guint64 limit)
   self->ram_peak += self->weights.pinned_limit;
 }
 
+/* What the device needs to bring a weight into its form, one after the other. */
+static gsize
+get_load_scratch (const ZiePlan *self)
+{
+  const ZieBackendFuncs *funcs = zie_backend_find (self->device.kind);
+  gsize size = 0;
+
+  for (guint i = 0; funcs->load_scratch != NULL && i < self->uses->len; i++)
+    {
+      const ZieWeightBlock *block = g_array_index (self->uses, ZieBlockUse, i).block;
+
+      for (guint j = 0; j < block->n_weights; j++)
+        size = MAX (size, funcs->load_scratch (&block->weights[j]));
+    }
+  return size;
+}
+
 /* Puts the weights into what LIMIT leaves beside the arena.  FALSE: LIMIT is too small; *NEEDED would do. */
 static gboolean
 place_weights (ZiePlan *self, guint64 limit, guint64 *needed)
 {
-  guint64 fixed = self->device.memory_base + self->device_arena, for_weights, streamed[ZIE_N_STAGES];
+  guint64 fixed = self->device.memory_base + self->device_arena + get_load_scratch (self), for_weights, streamed[ZIE_N_STAGES];
   double link = self->device.link_bytes_per_second;
   gboolean fits;
 

@@ -46,6 +46,7 @@ zie_redo_clear (ZieRedo *self)
   if (self->backend != self->pipeline->backend)
     g_clear_pointer (&self->backend, zie_backend_free);
   self->backend = NULL;
+  g_clear_pointer (&self->threads, zie_threads_free);
 }
 
 /* A backend that computes in f32 in this machine's memory: the job's own if it is one. */
@@ -55,9 +56,12 @@ open_backend (ZieRedo *self, GError **error)
   ZieBackend *main = self->pipeline->backend;
 
   if (main->funcs->place == NULL && main->act == ZIE_DTYPE_F32)
-    self->backend = main;
-  else
-    self->backend = zie_backend_open (ZIE_BACKEND_CPU, 0, main->threads, error);
+    {
+      self->backend = main;
+      return TRUE;
+    }
+  self->threads = zie_threads_new (main->threads ? zie_threads_get_n (main->threads) : 0, TRUE);
+  self->backend = zie_backend_open (ZIE_BACKEND_CPU, 0, self->threads, error);
   return self->backend != NULL;
 }
 

@@ -9,7 +9,8 @@ typedef struct
 {
   ZiePipeline *pipeline;         /* borrowed */
   const ZieStageSink *sink;      /* borrowed */
-  ZieBackend *backend;           /* the pipeline's, or owned */
+  ZieBackend *backend;           /* the pipeline's, or owned with its threads: a card's loader may be using the pipeline's */
+  ZieThreads *threads;
   ZiePlan *plan;                 /* owned; NULL: not open */
   ZieArenaStore memory;
   ZieArena device, host;

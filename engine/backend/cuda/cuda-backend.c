@@ -476,6 +476,7 @@ static const ZieBackendFuncs funcs = {
   .alloc = cuda_alloc,
   .free = cuda_free,
   .weight_size = cuda_weight_size,
+  .load_scratch = cuda_weight_scratch,
   .alloc_host = cuda_alloc_host,
   .free_host = cuda_free_host,
   .place = cuda_place,

@@ -71,6 +71,7 @@ void cuda_set_error (GError **error, cudaError_t code, const char *what);
 CudaWeights *cuda_weights_new (CudaBackend *backend, ZieThreads *threads);
 void cuda_weights_free (CudaWeights *self);
 gsize cuda_weight_size (const ZieWeight *weight);
+gsize cuda_weight_scratch (const ZieWeight *weight);
 /* What a matrix of DTYPE stays on the card, to be expanded before each product; CUDA_N_STORED: it becomes bf16 when it is loaded. */
 CudaStored cuda_stored_type (ZieDtype dtype, gint64 rows, gint64 cols);
 /* Ends what is being loaded and computed; what waits to be loaded is forgotten. */

@@ -155,6 +155,13 @@ cuda_weight_size (const ZieWeight *weight)
   return (size + ALIGN - 1) & ~(ALIGN - 1);
 }
 
+/* As stored, before it is packed. */
+gsize
+cuda_weight_scratch (const ZieWeight *weight)
+{
+  return is_conv (weight) ? ((gsize)(weight->rows * weight->cols) * sizeof (cuda_bf16) + ALIGN - 1) & ~(ALIGN - 1) : 0;
+}
+
 static void
 block_free (gpointer data)
 {
@@ -665,11 +672,7 @@ largest_conv (const ZieWeightPlaces *places)
 
   for (guint i = 0; i < places->n_places; i++)
     for (guint j = 0; j < places->places[i].block->n_weights; j++)
-      {
-        const ZieWeight *w = &places->places[i].block->weights[j];
-        if (is_conv (w))
-          size = MAX (size, (gsize)(w->rows * w->cols) * sizeof (cuda_bf16));
-      }
+      size = MAX (size, cuda_weight_scratch (&places->places[i].block->weights[j]));
   return size;
 }
 
@@ -679,12 +682,12 @@ reserve (CudaWeights *self, const ZieWeightPlaces *places)
   gsize raw = largest_conv (places);
   cudaError_t code;
 
-  if (raw > self->raw_size)
+  if (raw != self->raw_size)                     /* exactly what the plan counted */
     {
       cudaFree (self->raw);
       self->raw = NULL;
       self->raw_size = 0;
-      if ((code = cudaMalloc ((void **)&self->raw, raw)) != cudaSuccess)
+      if (raw > 0 && (code = cudaMalloc ((void **)&self->raw, raw)) != cudaSuccess)
         return code;
       self->raw_size = raw;
     }

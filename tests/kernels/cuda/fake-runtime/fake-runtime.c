@@ -44,7 +44,7 @@ static GHashTable *device, *pinned;              /* address to size */
 static GHashTable *streams, *events;             /* sets */
 static GHashTable *counts;                       /* name to calls */
 static guint64 n_copied;
-static gsize others;                             /* device memory that other programs have */
+static gsize others, secret_others;              /* device memory that other programs have */
 static int n_cards = 1, n_old_cards;
 static char *failing;                            /* function, or NULL */
 static guint fails_at;
@@ -264,7 +264,7 @@ fake_start (FakeOrder new_order, guint32 seed)
   g_rec_mutex_lock (&lock);
   if (device == NULL)
     {
-      device = g_hash_table_new_full (NULL, NULL, g_free, NULL);
+      device = g_hash_table_new_full (NULL, NULL, g_aligned_free, NULL);
       pinned = g_hash_table_new (NULL, NULL);
       streams = g_hash_table_new (NULL, NULL);
       events = g_hash_table_new_full (NULL, NULL, g_free, NULL);
@@ -294,7 +294,7 @@ fake_start (FakeOrder new_order, guint32 seed)
   g_clear_pointer (&random_steps, g_rand_free);
   random_steps = g_rand_new_with_seed (seed);
   order = new_order;
-  n_copied = others = 0;
+  n_copied = others = secret_others = 0;
   is_lost = has_failed = FALSE;
   g_rec_mutex_unlock (&lock);
 }
@@ -454,6 +454,14 @@ count_free (void)
 }
 
 void
+fake_set_secret_others (gsize size)
+{
+  g_rec_mutex_lock (&lock);
+  secret_others = size;
+  g_rec_mutex_unlock (&lock);
+}
+
+void
 fake_set_others (gsize size)
 {
   g_rec_mutex_lock (&lock);
@@ -485,9 +493,9 @@ cudaError_t
 cudaMalloc (void **memory, size_t size)
 {
   ENTER ();
-  if (size > count_free ())
+  if (size + secret_others > count_free ())
     return leave (last_error = cudaErrorMemoryAllocation);
-  *memory = memset (g_malloc (size), 0xff, size);
+  *memory = memset (g_aligned_alloc (1, MAX (size, 1), 256), 0xff, size);
   g_hash_table_insert (device, *memory, GSIZE_TO_POINTER (size));
   return leave (cudaSuccess);
 }

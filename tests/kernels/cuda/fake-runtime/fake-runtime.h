@@ -37,6 +37,7 @@ guint fake_get_n_pinned (void);
 /* The card's memory; what other programs have of it from now on; what this one has. */
 #define FAKE_MEMORY ((size_t)8 << 30)
 void fake_set_others (gsize size);
+void fake_set_secret_others (gsize size);      /* of which nothing is said, until it is missing */
 gsize fake_get_used (void);
 
 /* So many cards (1), of which the first N_OLD are too old; they have one memory. */

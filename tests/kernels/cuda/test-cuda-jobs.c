@@ -1,0 +1,376 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#define G_LOG_DOMAIN "test-cuda-jobs"
+
+/* Whole jobs on an engine whose card is sim-card.h, when the world is unkind: each allocation, copy and launch of a job fails once, the
+ * card is lost, other programs take its memory, numbers break in bf16, nobody asks for long.  Each time the result is the right picture
+ * or an error in words, nothing is leaked (the runtime ends the program if), and the next job is as good as the first. */
+
+#include <string.h>
+
+#include <zie/zie.h>
+
+#include "fake-runtime.h"
+#include "sim-card.h"
+#include "tiny-model.h"
+
+#define SIDE 32
+#define GIB ((gsize)1 << 30)
+
+static char *folder;
+static char *right;              /* checksum of the tiny model's picture */
+
+typedef struct
+{
+  ZieModel *model;
+  ZieEngine *engine;
+
+  guint n_dots;                  /* behind the prompt */
+  guint n_down, redone;          /* of the last job */
+  guint64 planned, vram_peak, arena_peak;
+  char *pixels;                  /* checksum, owned */
+} Fixture;
+
+static ZieEngine *
+open_engine (ZieBackendKind kind, double idle_seconds, GError **error)
+{
+  return zie_engine_new (&(ZieEngineOptions) { .backend = kind, .n_threads = 2, .idle_seconds = idle_seconds }, error);
+}
+
+static void
+fixture_init (Fixture *f, const char *path, double idle_seconds)
+{
+  g_autoptr(GError) error = NULL;
+
+  fake_start (FAKE_EAGER, 0);
+  *f = (Fixture) { .model = zie_model_open (path, &error) };
+  g_assert_no_error (error);
+  f->engine = open_engine (ZIE_BACKEND_CUDA, idle_seconds, &error);
+  g_assert_no_error (error);
+}
+
+/* The engine's end gives everything back. */
+static void
+fixture_clear (Fixture *f)
+{
+  fake_fail (NULL, 0, cudaSuccess);
+  g_clear_pointer (&f->engine, zie_engine_unref);
+  g_clear_pointer (&f->model, zie_model_unref);
+  g_clear_pointer (&f->pixels, g_free);
+  fake_start (FAKE_EAGER, 0);
+}
+
+static gboolean
+run_on (Fixture *f, ZieEngine *engine, GError **error)
+{
+  g_auto(ZieRequest) request = { 0 };
+  g_autoptr(ZieJob) job = NULL;
+  ZieDevice device;
+  g_autoptr(ZiePlan) plan = NULL;
+
+  zie_request_init (&request);
+  zie_model_init_request (f->model, &request);
+  g_free (request.prompt);
+  request.prompt = g_strdup_printf ("a sentence of more than sixteen ids%.*s", (int)f->n_dots, "........................................");
+  request.width = request.height = SIDE;
+  request.n_steps = 1;
+  request.seed = 7;
+  f->n_down = f->redone = 0;
+  zie_engine_get_device (engine, &device);
+  if (!(plan = zie_plan_new (f->model, &device, &request, NULL, error))
+      || !(job = zie_engine_submit (engine, f->model, &request, plan, error)))
+    return FALSE;
+  f->planned = zie_plan_get_vram_peak (plan);
+  for (;;)
+    {
+      g_autoptr(ZieEvent) event = g_async_queue_pop (zie_engine_get_events (engine));
+
+      if (event->type == ZIE_EVENT_PLAN)
+        {
+          guint64 less = zie_plan_get_vram_peak (event->plan.plan);
+
+          g_assert_cmpuint (less, <, f->planned);
+          g_assert_cmpuint (strlen (event->plan.reason), >, 0);
+          f->planned = less;
+          f->n_down++;
+        }
+      if (event->type == ZIE_EVENT_IMAGE)
+        {
+          g_free (f->pixels);
+          f->pixels = g_compute_checksum_for_bytes (G_CHECKSUM_SHA256, zie_image_get_pixels (event->image.image));
+          f->redone = event->image.recipe->redone;
+        }
+      if (event->type != ZIE_EVENT_FINISHED)
+        continue;
+      f->vram_peak = event->finished.vram_peak;
+      f->arena_peak = event->finished.arena_peak;
+      if (event->finished.error != NULL)
+        g_propagate_error (error, g_error_copy (event->finished.error));
+      return event->finished.error == NULL;
+    }
+}
+
+static gboolean
+run (Fixture *f, GError **error)
+{
+  return run_on (f, f->engine, error);
+}
+
+static void
+run_well (Fixture *f, const char *expected)
+{
+  g_autoptr(GError) error = NULL;
+  gboolean is_done = run (f, &error);
+
+  g_assert_no_error (error);
+  g_assert_true (is_done);
+  if (expected != NULL)
+    g_assert_cmpstr (f->pixels, ==, expected);
+}
+
+/* --- tests --- */
+
+/* The card's pictures are the CPU's in bf16, and the plan is what is held. */
+static void
+as_planned (void)
+{
+  Fixture f;
+
+  fixture_init (&f, folder, 0);
+  run_well (&f, NULL);
+  right = g_strdup (f.pixels);
+  g_assert_cmpuint (f.vram_peak, ==, f.planned);
+  for (int i = 0; i < 3; i++)
+    run_well (&f, right);
+  fixture_clear (&f);
+}
+
+/* Every EACH-th call of a function fails once. */
+static void
+fails (gconstpointer data)
+{
+  const char *function = data;
+  gboolean is_memory = g_str_has_suffix (function, "lloc");
+  guint each = strcmp (function, "launch") == 0 ? 23 : is_memory ? 1 : 5, n_errors = 0, n_jobs = 0;
+  gboolean has_failed = TRUE;
+
+  for (guint nth = 1; has_failed; nth += each)
+    {
+      g_autoptr(GError) error = NULL;
+      Fixture f;
+
+      fixture_init (&f, folder, 0);
+      fake_fail (function, nth, is_memory ? cudaErrorMemoryAllocation : cudaErrorInvalidValue);
+      if (run (&f, &error))
+        g_assert_cmpstr (f.pixels, ==, right);
+      else
+        {
+          n_errors++;
+          g_assert_true (fake_has_failed ());
+          g_assert_cmpint (error->domain, ==, ZIE_ERROR);
+          g_assert_cmpint (error->code, !=, ZIE_ERROR_CANCELLED);
+          g_assert_cmpint (error->code, !=, ZIE_ERROR_BROKEN_PICTURE);
+        }
+      has_failed = fake_has_failed ();
+      fake_fail (NULL, 0, cudaSuccess);
+      run_well (&f, right);
+      n_jobs++;
+      fixture_clear (&f);
+    }
+  g_test_message ("%s: %u jobs, %u errors", function, n_jobs, n_errors);
+  g_assert_cmpuint (n_jobs, >, 1);
+}
+
+/* The card is gone: words, also for the next job; the CPU of the same process goes on. */
+static void
+lost (gconstpointer function)
+{
+  g_autofree char *on_cpu = NULL;
+
+  for (guint nth = 1; nth <= 31; nth += 15)
+    {
+      g_autoptr(GError) error = NULL, again = NULL, none = NULL;
+      g_autoptr(ZieEngine) engine = NULL;
+      Fixture f;
+
+      fixture_init (&f, folder, 0);
+      fake_lose (function, nth, cudaErrorLaunchFailure);
+      if (run (&f, &error))
+        {
+          fixture_clear (&f);
+          continue;
+        }
+      g_assert_error (error, ZIE_ERROR, ZIE_ERROR_DEVICE_LOST);
+      g_assert_nonnull (strstr (error->message, "compute on the CPU"));
+      g_assert_false (run (&f, &again));
+      g_assert_cmpint (again->domain, ==, ZIE_ERROR);
+
+      engine = open_engine (ZIE_BACKEND_CPU, 0, &none);
+      g_assert_no_error (none);
+      g_assert_true (run_on (&f, engine, &none));
+      g_assert_no_error (none);
+      if (on_cpu == NULL)
+        on_cpu = g_strdup (f.pixels);
+      g_assert_cmpstr (f.pixels, ==, on_cpu);
+      g_clear_pointer (&engine, zie_engine_unref);
+      fixture_clear (&f);
+    }
+}
+
+/* Numbers that are not finite in any stage: that stage's numbers come from the CPU. */
+static void
+redone (void)
+{
+  guint seen = 0, stages = 0;
+  Fixture f;
+
+  fixture_init (&f, folder, 0);
+  run_well (&f, right);
+  for (guint nth = 1; nth < 60; nth += 3)
+    {
+      f.n_dots++;                                /* or the embeddings would be those of the last job */
+      sim_break_linear (nth);
+      run_well (&f, NULL);
+      seen += f.redone != 0;
+      stages |= f.redone;
+      sim_break_linear (0);
+    }
+  g_test_message ("%u of 20 jobs were computed again in part, stages %#x", seen, stages);
+  g_assert_cmpuint (seen, >, 10);
+  g_assert_cmpuint (stages, ==, 15);
+  fixture_clear (&f);
+}
+
+/* A card that others fill: the plan steps down until it fits, and says so; then it refuses in words; then all is as before. */
+static void
+neighbours (void)
+{
+  static const TinyModelShape shape = { .dim = 1280, .n_layers = 2, .text_dim = 64, .text_ffn = 96, .text_heads = 4, .text_kv_heads = 2,
+                                        .text_head_dim = 32, .n_text_layers = 3, .vae_channels = { 32, 32, 64, 64 }, .vae_layers = 1 };
+  g_autofree char *wide = g_dir_make_tmp ("zie-wide-XXXXXX", NULL), *expected = NULL;
+  g_autoptr(GError) error = NULL;
+  guint64 planned;
+  gsize used;
+  Fixture f;
+
+  tiny_model_write_shape (wide, &shape, 1);
+  fixture_init (&f, wide, 0);
+  run_well (&f, NULL);
+  expected = g_strdup (f.pixels);
+  planned = f.planned;
+  used = fake_get_used ();
+  g_clear_pointer (&f.engine, zie_engine_unref);
+  fake_start (FAKE_EAGER, 0);
+
+  /* Calls for memory are refused until the plan takes a quarter less, while the driver says that all is free. */
+  f.engine = open_engine (ZIE_BACKEND_CUDA, 0, &error);
+  g_assert_no_error (error);
+  fake_set_secret_others (FAKE_MEMORY - used / 4 * 3);
+  run_well (&f, expected);
+  g_test_message ("stepped down %u times, from %.0f to %.0f MiB", f.n_down, (double)planned / 0x1p20, (double)f.planned / 0x1p20);
+  g_assert_cmpuint (f.n_down, >, 0);
+  g_assert_cmpuint (f.planned, <, planned);
+  g_assert_cmpuint (f.vram_peak, ==, f.planned);
+
+  fake_set_secret_others (FAKE_MEMORY - used / 20);
+  g_assert_false (run (&f, &error));
+  g_assert_error (error, ZIE_ERROR, ZIE_ERROR_OUT_OF_DEVICE_MEMORY);
+  g_test_message ("%s", error->message);
+
+  fake_set_secret_others (0);
+  run_well (&f, expected);
+  g_assert_cmpuint (f.planned, ==, planned);
+  fixture_clear (&f);
+  tiny_model_remove (g_steal_pointer (&wide));
+}
+
+static void
+wait_until_used (gsize used)
+{
+  while (fake_get_used () != used)
+    g_thread_yield ();
+}
+
+/* Long without a job: the card is as it was before the first; the next picture is the same one; so also with a model that was closed. */
+static void
+idle (void)
+{
+  gsize before;
+  Fixture f;
+
+  fixture_init (&f, folder, 0.02);
+  before = fake_get_used ();
+  for (int i = 0; i < 3; i++)
+    {
+      run_well (&f, right);
+      wait_until_used (before);
+    }
+  run_well (&f, right);
+  g_clear_pointer (&f.model, zie_model_unref);
+  wait_until_used (before);
+  fixture_clear (&f);
+}
+
+/* AUTO takes the first card that can be used, whatever its number. */
+static void
+second_card (void)
+{
+  g_autoptr(ZieEngine) engine = NULL;
+  g_autoptr(GError) error = NULL;
+  g_autofree char *left_out = NULL;
+  ZieDevice device;
+
+  fake_start (FAKE_EAGER, 0);
+  fake_set_cards (2, 1);
+  engine = open_engine (ZIE_BACKEND_AUTO, 0, &error);
+  g_assert_no_error (error);
+  zie_engine_get_device (engine, &device);
+  g_assert_cmpint (device.kind, ==, ZIE_BACKEND_CUDA);
+  g_assert_cmpint (device.index, ==, 1);
+  left_out = zie_explain_left_out ();
+  g_assert_nonnull (strstr (left_out, "card 0"));
+  g_clear_pointer (&engine, zie_engine_unref);
+
+  /* One that does not open is no end either. */
+  fake_set_cards (2, 0);
+  fake_fail ("cudaStreamCreateWithFlags", 1, cudaErrorInvalidValue);
+  engine = open_engine (ZIE_BACKEND_AUTO, 0, &error);
+  g_assert_no_error (error);
+  zie_engine_get_device (engine, &device);
+  g_assert_cmpint (device.kind, ==, ZIE_BACKEND_CUDA);
+  g_assert_cmpint (device.index, ==, 1);
+  g_clear_pointer (&engine, zie_engine_unref);
+  fake_set_cards (1, 0);
+  fake_start (FAKE_EAGER, 0);
+}
+
+int
+main (int argc, char **argv)
+{
+  static const char *const failing[] = { "cudaMalloc", "cudaHostAlloc", "cudaMemcpyAsync", "cudaMemsetAsync", "cudaEventRecord", "upload",
+                                         "download", "launch" };
+  static const char *const losing[] = { "launch", "download", "cudaMalloc" };
+  int result;
+
+  g_unsetenv ("ZIE_BACKEND");
+  g_test_init (&argc, &argv, NULL);
+  folder = tiny_model_new (3);
+  g_test_add_func ("/cuda-jobs/as-planned", as_planned);
+  for (gsize i = 0; i < G_N_ELEMENTS (failing); i++)
+    {
+      g_autofree char *path = g_strconcat ("/cuda-jobs/fails/", failing[i], NULL);
+      g_test_add_data_func (path, failing[i], fails);
+    }
+  for (gsize i = 0; i < G_N_ELEMENTS (losing); i++)
+    {
+      g_autofree char *path = g_strconcat ("/cuda-jobs/lost/", losing[i], NULL);
+      g_test_add_data_func (path, losing[i], lost);
+    }
+  g_test_add_func ("/cuda-jobs/redone", redone);
+  g_test_add_func ("/cuda-jobs/neighbours", neighbours);
+  g_test_add_func ("/cuda-jobs/idle", idle);
+  g_test_add_func ("/cuda-jobs/second-card", second_card);
+  result = g_test_run ();
+  g_free (right);
+  tiny_model_remove (folder);
+  return result;
+}
