@@ -5,6 +5,7 @@
 What fuzzing found wrong lies beside them, under the name of what it was."""
 
 import gzip
+import importlib.util
 import json
 import pathlib
 import struct
@@ -102,6 +103,42 @@ def tokenizer():
                       "fuse_unk": False, "byte_fallback": False, "ignore_merges": False, "vocab": vocab, "merges": merges}}
 
 
+def header(tensors):
+    """A safetensors header alone, of bf16 tensors: name, shape."""
+    text, at = {}, 0
+    for name, shape in tensors:
+        size = 2
+        for n in shape:
+            size *= n
+        text[name] = {"dtype": "BF16", "shape": list(shape), "data_offsets": [at, at + size]}
+        at += size
+    return json.dumps(text, separators=(",", ":"))
+
+
+def parts():
+    """The smallest of each that is taken: name, tensors."""
+    path = pathlib.Path(__file__).parents[1] / "peers" / "make_random_checkpoint.py"
+    spec = importlib.util.spec_from_file_location("weights", path)
+    weights = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(weights)
+    config = weights.full_config()
+    config["transformer"].update(cap_feat_dim=16, dim=16, n_heads=1, n_kv_heads=1, n_layers=1, n_refiner_layers=1)
+    config["text_encoder"].update(hidden_size=16, intermediate_size=16, num_attention_heads=2, num_key_value_heads=1, num_hidden_layers=2,
+                                  vocab_size=16, head_dim=16)
+    yield "transformer", weights.transformer_tensors(config["transformer"])
+    yield "fused", [(new, shape) for new, shape, _, _ in weights.comfy_transformer(config["transformer"])]
+    yield "text-encoder", weights.text_encoder_tensors(config["text_encoder"])
+    yield "vae", [(n, s) for n, s in weights.vae_tensors(config["vae"]) if "decoder.up_blocks.0" in n or "conv_" in n]
+    demo = json.loads((pathlib.Path(__file__).parents[2] / "data" / "demo-model" / "transformer" / "config.json").read_text())
+    dim = demo["dim"]
+    yield "lora", [("transformer.layers.0.attention.to_q.lora_A.weight", (2, dim)), ("transformer.layers.0.attention.to_q.lora_B.weight", (dim, 2)),
+                   ("transformer.layers.0.attention.to_q.alpha", ())]
+    yield "lora-comfy", [("diffusion_model.layers.1.attention.qkv.lora_down.weight", (2, dim)),
+                         ("diffusion_model.layers.1.attention.qkv.lora_up.weight", (3 * dim, 2))]
+    yield "lora-kohya", [("lora_unet_layers_0_attention_to_q.lora_down.weight", (1, dim)), ("lora_unet_layers_0_attention_to_q.lora_up.weight", (dim, 1)),
+                         ("lora_te_x.lora_up.weight", (1, 1))]
+
+
 def main():
     root = pathlib.Path(sys.argv[1] if len(sys.argv) > 1 else pathlib.Path(__file__).parent / "corpus")
     demo = pathlib.Path(__file__).parents[2] / "data" / "demo-model"
@@ -115,6 +152,9 @@ def main():
     put("safetensors", "empty", safetensors([]))
     put("safetensors", "other-type", safetensors([("x", "F4_NEW", [4], b"1234"), ("y", "I64", [0], b"")]))
     put("safetensors", "escapes", safetensors([("\u00e9\"\\\n\U0001f98a", "U8", [1], b"1")]))
+
+    for name, tensors in parts():
+        put("parts", name, header(tensors))
 
     q8, q4 = bytes(34), bytes(144)
     tensors = [("w", [32, 2], 8, q8 * 2), ("v", [256], 12, q4), ("n", [3], 0, bytes(12))]
