@@ -11,6 +11,7 @@
 
 #include "tiny-model.h"
 #include "zie-pipeline.h"
+#include "zie-run-private.h"
 
 /* Less than the largest f32, more than what rounds to the largest bf16; and what makes a moderate number of it. */
 #define HUGE_F32 3.402e38f
@@ -293,6 +294,92 @@ no_memory (void)
   fixture_clear (&f);
 }
 
+/* --- memory that is not given --- */
+
+static ZieBackendFuncs failing_funcs;
+static const ZieBackendFuncs *real_funcs;
+static gint failing_alloc;         /* atomic: calls until the one that fails; below 0: it has failed */
+
+static void *
+try_alloc (ZieBackend *self, gsize size, GError **error)
+{
+  if (g_atomic_int_add (&failing_alloc, -1) != 1)
+    return real_funcs->alloc (self, size, error);
+  g_set_error (error, ZIE_ERROR, ZIE_ERROR_OUT_OF_HOST_MEMORY, "no memory for the test");
+  return NULL;
+}
+
+static ZieBackend *
+open_failing (ZieBackendKind kind, int device_index, ZieThreads *threads, GError **error)
+{
+  ZieBackend *backend = zie_backend_open (ZIE_BACKEND_CPU, 0, threads, error);
+
+  real_funcs = backend->funcs;
+  failing_funcs = *real_funcs;
+  failing_funcs.alloc = try_alloc;
+  backend->funcs = &failing_funcs;
+  return backend;
+}
+
+/* The job's error and its picture's checksum. */
+static char *
+run_on_engine (ZieEngine *engine, const Fixture *f, GError **error)
+{
+  g_autoptr(ZieJob) job = zie_engine_submit (engine, f->model, &f->request, NULL, error);
+  g_autofree char *sum = NULL;
+
+  g_assert_nonnull (job);
+  for (;;)
+    {
+      g_autoptr(ZieEvent) event = g_async_queue_pop (zie_engine_get_events (engine));
+
+      if (event->type == ZIE_EVENT_IMAGE)
+        sum = g_compute_checksum_for_bytes (G_CHECKSUM_SHA256, zie_image_get_pixels (event->image.image));
+      if (event->type != ZIE_EVENT_FINISHED)
+        continue;
+      if (event->finished.error != NULL)
+        g_propagate_error (error, g_error_copy (event->finished.error));
+      return g_steal_pointer (&sum);
+    }
+}
+
+/* On the CPU, too: each call for memory of a job that computes a stage again fails once, and the next job is as good as the first. */
+static void
+refused (void)
+{
+  static const ZieEngineFuncs funcs = { open_failing, zie_pipeline_run, 60 * G_USEC_PER_SEC };
+  g_autofree char *right = NULL;
+  guint n_errors = 0;
+  Fixture f;
+
+  fixture_init (&f, ZIE_COMPUTE_BF16);
+  plant_stage (&f, ZIE_STAGE_DECODE, FALSE);
+  for (guint nth = 0; nth <= n_errors + 1; nth++)
+    {
+      g_autoptr(GError) error = NULL;
+      g_autoptr(ZieEngine) engine = zie_engine_new_with_funcs (&(ZieEngineOptions) { .n_threads = 2 }, &funcs, &error);
+      g_autofree char *pixels = NULL, *again = NULL;
+
+      g_assert_no_error (error);
+      g_atomic_int_set (&failing_alloc, (gint)nth);
+      pixels = run_on_engine (engine, &f, &error);
+      if (pixels == NULL)
+        {
+          g_assert_error (error, ZIE_ERROR, ZIE_ERROR_OUT_OF_HOST_MEMORY);
+          g_clear_error (&error);
+          n_errors++;
+        }
+      if (right == NULL)
+        right = g_strdup (pixels);
+      g_atomic_int_set (&failing_alloc, 0);
+      again = run_on_engine (engine, &f, &error);
+      g_assert_no_error (error);
+      g_assert_cmpstr (again, ==, right);
+    }
+  g_assert_cmpuint (n_errors, ==, 2);            /* the job's arena, and the second computation's */
+  fixture_clear (&f);
+}
+
 int
 main (int argc, char **argv)
 {
@@ -311,6 +398,7 @@ main (int argc, char **argv)
   g_test_add_data_func ("/broken/out-of-range/text-ref", GINT_TO_POINTER (4 | ZIE_STAGE_TEXT), out_of_range);
   g_test_add_func ("/broken/flat", flat);
   g_test_add_func ("/broken/no-memory", no_memory);
+  g_test_add_func ("/broken/refused", refused);
   result = g_test_run ();
   tiny_model_remove ((char *)folder);
   return result;
