@@ -8,13 +8,13 @@
  * MODEL: a folder, or a random model of the full widths and two layers (--shallow), or of small widths (--tiny).  Every job has to
  * finish; the arena's high-water mark is the plan's to the byte; what was held of a card is at most the plan's, and within 2 % or
  * 32 MiB of it, by the engine's books and, without a neighbour, by the driver's; the same request by another budget gives the same
- * bytes.  The third job, the largest, comes again every tenth time and last: memory after it may grow by 1 %, its time by --drift percent.
+ * bytes, or on a card other kernels for bands of the decode: then no pixel is farther away than 1 of 255.  The third job, the largest, comes again every tenth time and last: memory after it may grow by 1 %, its time by --drift percent.
  * With --neighbour another process takes random amounts of the card meanwhile: jobs may step down, none may fail.  Prints what was
  * seen; exit status 1 if anything was not so. */
 
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include <gio/gio.h>
 #include <zie/zie.h>
@@ -60,7 +60,7 @@ static const GOptionEntry entries[] = {
 typedef struct
 {
   ZiePlan *plan;             /* owned: the one that it came through with */
-  char *pixels;              /* owned: checksum of all pictures */
+  GByteArray *pixels;        /* owned: of all pictures */
   guint n_down, n_redone;
   double seconds;
   guint64 arena_peak, vram_peak, vram_free, anonymous;
@@ -73,7 +73,7 @@ typedef struct
   GRand *random;
   ZieDevice before;          /* the device before it was opened */
   gboolean is_card;
-  guint n_failed, n_down, n_refused, n_twins, n_budgets;
+  guint n_failed, n_down, n_refused, n_twins, n_other, n_budgets;        /* n_other: twins that are not the same bytes */
   guint64 first_memory, last_memory, first_vram, last_vram;     /* after probes */
   guint64 most_under;        /* the largest distance of a card's peak below its plan */
   GArray *probe_seconds;     /* of double */
@@ -83,7 +83,7 @@ static void
 result_clear (Result *self)
 {
   g_clear_pointer (&self->plan, zie_plan_unref);
-  g_clear_pointer (&self->pixels, g_free);
+  g_clear_pointer (&self->pixels, g_byte_array_unref);
 }
 
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (Result, result_clear)
@@ -174,8 +174,7 @@ random_plan (Soak *self, const ZieRequest *request, gboolean has_budget, GError 
 static gboolean
 follow (Soak *self, Result *result, GError **error)
 {
-  g_autoptr(GChecksum) sum = g_checksum_new (G_CHECKSUM_SHA256);
-
+  result->pixels = g_byte_array_new ();
   for (;;)
     {
       g_autoptr(ZieEvent) event = g_async_queue_pop (zie_engine_get_events (self->engine));
@@ -185,14 +184,14 @@ follow (Soak *self, Result *result, GError **error)
           gsize size;
           const guint8 *pixels = g_bytes_get_data (zie_image_get_pixels (event->image.image), &size);
 
-          g_checksum_update (sum, pixels, (gssize)size);
+          g_byte_array_append (result->pixels, pixels, (guint)size);
         }
       if (event->type == ZIE_EVENT_REDO)
         result->n_redone++;
       if (event->type == ZIE_EVENT_PLAN)
         {
           result->n_down++;
-          g_checksum_reset (sum);
+          g_byte_array_set_size (result->pixels, 0);
           zie_plan_unref (result->plan);
           result->plan = zie_plan_ref (event->plan.plan);
         }
@@ -207,7 +206,6 @@ follow (Soak *self, Result *result, GError **error)
       result->arena_peak = event->finished.arena_peak;
       result->vram_peak = event->finished.vram_peak;
       result->vram_free = event->finished.vram_free;
-      result->pixels = g_strdup (g_checksum_get_string (sum));
       return TRUE;
     }
 }
@@ -237,6 +235,19 @@ check (Soak *self, int number, const ZieRequest *request, const Result *r)
         fail (self, "job %d (%d x %d): the driver says %" G_GUINT64_FORMAT " bytes are used, planned %" G_GUINT64_FORMAT, number,
               request->width, request->height, used, plan);
     }
+}
+
+/* Twice the same request. */
+static void
+compare (Soak *self, int number, const GByteArray *a, const GByteArray *b)
+{
+  int farthest = 0;
+
+  for (guint i = 0; a->len == b->len && i < a->len; i++)
+    farthest = MAX (farthest, abs (a->data[i] - b->data[i]));
+  self->n_other += farthest > 0;
+  if (a->len != b->len || farthest > (self->is_card ? 1 : 0))
+    fail (self, "job %d: the same request made another picture, %d of 255 away", number, farthest);
 }
 
 /* FALSE: the job failed, or could not be planned for. */
@@ -293,23 +304,31 @@ make_probe (Soak *self, ZieRequest *request)
 
 /* Twice: what a budget before it took from the card comes back by the first, the second is timed. */
 static void
-run_probe (Soak *self, int number, const ZieRequest *request, char **pixels)
+run_probe (Soak *self, int number, const ZieRequest *request, GByteArray **pixels)
 {
   g_auto(Result) first = { 0 }, result = { 0 };
+  ZieMemoryUse use = { 0 };
 
   if (!run_job (self, number, request, FALSE, &first) || !run_job (self, number + 1, request, FALSE, &result))
     return;
-  if (strcmp (first.pixels, result.pixels) != 0)
-    fail (self, "job %d: the same request made another picture", number + 1);
+  compare (self, number + 1, first.pixels, result.pixels);
   if (*pixels == NULL)
     {
-      *pixels = g_strdup (result.pixels);
-      self->first_memory = result.anonymous;
+      *pixels = g_byte_array_ref (result.pixels);
       self->first_vram = result.vram_free;
     }
-  else if (strcmp (*pixels, result.pixels) != 0)
-    fail (self, "job %d: the third job's picture came out otherwise", number);
-  self->last_memory = result.anonymous;
+  else
+    compare (self, number + 1, *pixels, result.pixels);
+  /* What this program itself keeps is the first picture, each time. */
+  g_clear_pointer (&first.pixels, g_byte_array_unref);
+  g_clear_pointer (&result.pixels, g_byte_array_unref);
+#ifdef __GLIBC__
+  malloc_trim (0);
+#endif
+  zie_query_memory (&use);
+  if (self->first_memory == 0)
+    self->first_memory = use.process_anonymous;
+  self->last_memory = use.process_anonymous;
   self->last_vram = result.vram_free;
   g_array_append_val (self->probe_seconds, result.seconds);
 }
@@ -348,15 +367,15 @@ judge (Soak *self)
   if (self->is_card)
     printf ("card: at most %.1f MiB below the plan, free after the third job %.1f MiB, at last %.1f\n", (double)self->most_under / 0x1p20,
             (double)self->first_vram / 0x1p20, (double)self->last_vram / 0x1p20);
-  printf ("%d jobs, %u budgets, %u twins, %u stepped down, %u refused at first, %u failures\n", n_jobs, self->n_budgets, self->n_twins,
-          self->n_down, self->n_refused, self->n_failed);
+  printf ("%d jobs, %u budgets, %u twins, %u of all that came twice in other bytes, %u stepped down, %u refused at first, %u failures\n", n_jobs, self->n_budgets, self->n_twins,
+          self->n_other, self->n_down, self->n_refused, self->n_failed);
 }
 
 static void
 soak (Soak *self)
 {
   g_auto(ZieRequest) probe = { 0 };
-  char *pixels = NULL;
+  GByteArray *pixels = NULL;
   int number = 0, next_probe = PROBE;
 
   while (number < n_jobs)
@@ -377,11 +396,11 @@ soak (Soak *self)
       if (!run_job (self, number++, &request, g_rand_boolean (self->random), &result) || g_rand_int_range (self->random, 0, 4) > 0)
         continue;
       self->n_twins++;
-      if (run_job (self, number++, &request, TRUE, &twin) && strcmp (result.pixels, twin.pixels) != 0)
-        fail (self, "job %d (%d x %d): other bytes by another budget", number - 1, request.width, request.height);
+      if (run_job (self, number++, &request, TRUE, &twin))
+        compare (self, number - 1, result.pixels, twin.pixels);
     }
   judge (self);
-  g_free (pixels);
+  g_clear_pointer (&pixels, g_byte_array_unref);
 }
 
 static gboolean
