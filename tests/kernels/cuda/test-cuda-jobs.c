@@ -25,6 +25,9 @@ typedef struct
   ZieEngine *engine;
 
   guint n_dots;                  /* behind the prompt */
+  int side;                      /* 0: SIDE */
+  ZieBudget budget;
+  guint64 spilled;               /* bytes, of the last plan */
   guint n_down, redone;          /* of the last job */
   guint64 planned, vram_peak, arena_peak;
   char *pixels;                  /* checksum, owned */
@@ -71,15 +74,16 @@ run_on (Fixture *f, ZieEngine *engine, GError **error)
   zie_model_init_request (f->model, &request);
   g_free (request.prompt);
   request.prompt = g_strdup_printf ("a sentence of more than sixteen ids%.*s", (int)f->n_dots, "........................................");
-  request.width = request.height = SIDE;
+  request.width = request.height = f->side > 0 ? f->side : SIDE;
   request.n_steps = 1;
   request.seed = 7;
   f->n_down = f->redone = 0;
   zie_engine_get_device (engine, &device);
-  if (!(plan = zie_plan_new (f->model, &device, &request, NULL, error))
+  if (!(plan = zie_plan_new (f->model, &device, &request, &f->budget, error))
       || !(job = zie_engine_submit (engine, f->model, &request, plan, error)))
     return FALSE;
   f->planned = zie_plan_get_vram_peak (plan);
+  f->spilled = zie_plan_get_stage (plan, ZIE_STAGE_DECODE)->bytes_spilled;
   for (;;)
     {
       g_autoptr(ZieEvent) event = g_async_queue_pop (zie_engine_get_events (engine));
@@ -141,6 +145,38 @@ as_planned (void)
   g_assert_cmpuint (f.vram_peak, ==, f.planned);
   for (int i = 0; i < 3; i++)
     run_well (&f, right);
+  fixture_clear (&f);
+}
+
+/* Always a byte less than the last plan took: the decode is cut, then spilled to host memory, until nothing is left to give up.  The
+ * picture stays what it is, and what is held is the plan. */
+static void
+budgets (void)
+{
+  g_autoptr(GError) error = NULL;
+  g_autofree char *expected = NULL;
+  guint n = 0, n_spilled = 0;
+  Fixture f;
+
+  fixture_init (&f, folder, 0);
+  f.side = 144;
+  run_well (&f, NULL);
+  expected = g_strdup (f.pixels);
+  g_assert_cmpuint (f.spilled, ==, 0);
+  for (;;)
+    {
+      f.budget.vram = f.planned - 1;
+      if (!run (&f, &error))
+        break;
+      g_assert_cmpstr (f.pixels, ==, expected);
+      g_assert_cmpuint (f.vram_peak, ==, f.planned);
+      g_assert_cmpuint (f.planned, <=, f.budget.vram);
+      n_spilled += f.spilled > 0;
+      n++;
+    }
+  g_test_message ("%u budgets, %u spilled: %s", n, n_spilled, error->message);
+  g_assert_error (error, ZIE_ERROR, ZIE_ERROR_OUT_OF_DEVICE_MEMORY);
+  g_assert_cmpuint (n_spilled, >, 1);
   fixture_clear (&f);
 }
 
@@ -355,6 +391,7 @@ main (int argc, char **argv)
   g_test_init (&argc, &argv, NULL);
   folder = tiny_model_new (3);
   g_test_add_func ("/cuda-jobs/as-planned", as_planned);
+  g_test_add_func ("/cuda-jobs/budgets", budgets);
   for (gsize i = 0; i < G_N_ELEMENTS (failing); i++)
     {
       g_autofree char *path = g_strconcat ("/cuda-jobs/fails/", failing[i], NULL);
