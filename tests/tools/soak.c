@@ -453,6 +453,7 @@ main (int argc, char **argv)
   Soak self = { 0 };
   char *folder = NULL;
 
+  setvbuf (stdout, NULL, _IOLBF, 0);             /* who stops it wants to see how far it came */
   g_option_context_add_main_entries (context, entries, NULL);
   if (!g_option_context_parse (context, &argc, &argv, &error) || (hog_index < 0 && (argc == 2) + is_shallow + is_tiny != 1) || n_jobs <= PROBE)
     {
