@@ -416,7 +416,8 @@ handle_progress (ZisJob *self, const ZieEvent *event)
       zis_paintable_push_preview (self->paintable, event->preview.image);
       break;
     case ZIE_EVENT_TILE:
-      enter_decode (self, (event->tile.index + 1.0) / MAX (1, event->tile.total));
+      /* The layers before the bands have told more of the stage: no going back. */
+      enter_decode (self, MAX (self->stage == ZIE_STAGE_DECODE ? self->stage_fraction : 0, (event->tile.index + 1.0) / MAX (1, event->tile.total)));
       zis_paintable_push_band (self->paintable, event->tile.image, event->tile.x, event->tile.y);
       break;
     case ZIE_EVENT_IMAGE:

@@ -173,9 +173,11 @@ cli_progress_add_event (CliProgress *self, const ZieEvent *event)
       self->n_steps = event->step.total;
       self->stage_fraction = (double)self->step / MAX (self->n_steps, 1);
       break;
-    case ZIE_EVENT_TILE:
+    case ZIE_EVENT_TILE:                         /* the layers before it have told more of the stage */
+      if (self->stage != ZIE_STAGE_DECODE)
+        self->stage_fraction = 0;
       self->stage = ZIE_STAGE_DECODE;
-      self->stage_fraction = (double)(event->tile.index + 1) / MAX (event->tile.total, 1);
+      self->stage_fraction = MAX (self->stage_fraction, (double)(event->tile.index + 1) / MAX (event->tile.total, 1));
       break;
     case ZIE_EVENT_IMAGE:
       self->n_done++;
