@@ -7,13 +7,13 @@ FLATPAK_USER_DIR says where it is installed, if not in the user's own place."""
 import os, subprocess, sys, tempfile
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'ui'))
 ID = 'com.example.ZImageStudio'
-sys.argv[1:] = ['flatpak', 'run', '--user', ID]
+sys.argv[1:] = ['flatpak', 'run', '--user', '--branch=stable', ID]
 import studio as s
 from studio import ui
 
 def inside(*command):
     """the output of a command in the sandbox"""
-    return subprocess.run(['flatpak', 'run', '--user', '--command=' + command[0], ID, *command[1:]], capture_output=True, text=True,
+    return subprocess.run(['flatpak', 'run', '--user', '--branch=stable', '--command=' + command[0], ID, *command[1:]], capture_output=True, text=True,
                           check=True).stdout
 
 def portal_dialog():
