@@ -4,6 +4,7 @@
 #include "zis-download-row.h"
 
 #include "zis-compat.h"
+#include "zis-model-parts.h"
 
 struct _ZisDownloadRow
 {
@@ -61,6 +62,7 @@ discard (ZisDownloadRow *self)
 static void
 use (ZisDownloadRow *self)
 {
+  zis_model_parts_clear (self->settings);
   g_settings_set_string (self->settings, "model-path", zis_download_get_path (self->download));
 }
 

@@ -7,6 +7,7 @@
 
 #include "zis-compat.h"
 #include "zis-download-row.h"
+#include "zis-model-parts.h"
 
 struct _ZisModelsPage
 {
@@ -16,6 +17,7 @@ struct _ZisModelsPage
   AdwActionRow *choose_row;
   AdwComboRow *source_row;
   AdwEntryRow *endpoint_row;
+  ZisModelParts *parts_row;
   GtkSpinner *spinner;
 
   ZisModels *models;         /* owned */
@@ -48,6 +50,7 @@ on_use (GtkButton *button, gpointer user_data)
   ZisModelsPage *self = user_data;
   const ZieModelCandidate *model = g_object_get_data (G_OBJECT (button), "model");
 
+  zis_model_parts_clear (self->settings);
   g_settings_set_string (self->settings, "model-path", path_of (model));
 }
 
@@ -73,7 +76,8 @@ show_row (ZisModelsPage *self, guint index)
   AdwActionRow *row = self->rows->pdata[index];
   GtkWidget *button = g_object_get_data (G_OBJECT (row), "button");
   g_autofree char *used = g_settings_get_string (self->settings, "model-path");
-  gboolean is_used = g_str_equal (used, path_of (model));
+  g_auto(GStrv) parts = g_settings_get_strv (self->settings, "model-parts");
+  gboolean is_used = g_str_equal (used, path_of (model)) && *parts == NULL;
   g_autofree char *name = g_strdup_printf (is_used ? _("%s is in use") : _("Use %s"), name_of (model));
 
   if (!button)
@@ -173,8 +177,10 @@ on_folder_chosen (GFile *folder, gpointer user_data)
 {
   g_autoptr(ZisModelsPage) self = user_data;
 
-  if (folder && g_file_peek_path (folder))
-    g_settings_set_string (self->settings, "model-path", g_file_peek_path (folder));
+  if (!folder || !g_file_peek_path (folder))
+    return;
+  zis_model_parts_clear (self->settings);
+  g_settings_set_string (self->settings, "model-path", g_file_peek_path (folder));
 }
 
 static void
@@ -272,6 +278,8 @@ zis_models_page_class_init (ZisModelsPageClass *klass)
 {
   GtkWidgetClass *widget_class = GTK_WIDGET_CLASS (klass);
 
+  g_type_ensure (ZIS_TYPE_MODEL_PARTS);
+
   G_OBJECT_CLASS (klass)->dispose = zis_models_page_dispose;
   G_OBJECT_CLASS (klass)->finalize = zis_models_page_finalize;
   gtk_widget_class_set_template_from_resource (widget_class, ZIS_RESOURCE_PATH "/zis-models-page.ui");
@@ -280,6 +288,7 @@ zis_models_page_class_init (ZisModelsPageClass *klass)
   gtk_widget_class_bind_template_child (widget_class, ZisModelsPage, choose_row);
   gtk_widget_class_bind_template_child (widget_class, ZisModelsPage, source_row);
   gtk_widget_class_bind_template_child (widget_class, ZisModelsPage, endpoint_row);
+  gtk_widget_class_bind_template_child (widget_class, ZisModelsPage, parts_row);
   gtk_widget_class_bind_template_child (widget_class, ZisModelsPage, spinner);
 }
 
@@ -302,7 +311,9 @@ zis_models_page_new (ZisModels *models, GSettings *settings)
   fill_sources (self);
   g_signal_connect_swapped (self->choose_row, "activated", G_CALLBACK (on_choose), self);
   g_signal_connect_swapped (self->endpoint_row, "apply", G_CALLBACK (on_endpoint_applied), self);
+  zis_model_parts_setup (self->parts_row, settings);
   g_signal_connect_object (settings, "changed::model-path", G_CALLBACK (show_found), self, G_CONNECT_SWAPPED);
+  g_signal_connect_object (settings, "changed::model-parts", G_CALLBACK (show_found), self, G_CONNECT_SWAPPED);
   g_signal_connect_object (models, "installed", G_CALLBACK (look), self, G_CONNECT_SWAPPED);
   look (self);
 

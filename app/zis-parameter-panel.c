@@ -8,6 +8,7 @@
 
 #include "zis-compat.h"
 #include "zis-job.h"
+#include "zis-lora-list.h"
 #include "zis-recipe.h"
 #include "zis-session.h"
 
@@ -24,7 +25,8 @@ struct _ZisParameterPanel
   GtkWidget *steps_row, *guidance_row, *swap_button, *advice_revealer;
   GtkEntry *seed_entry;
   GtkToggleButton *lock_button;
-  AdwComboRow *noise_row;
+  AdwComboRow *noise_row, *sampler_row;
+  ZisLoraList *loras_row;
   GtkLabel *advice;
 
   ZisSession *session;       /* owned */
@@ -283,28 +285,49 @@ show_size (ZisParameterPanel *self)
   plan_soon (self);
 }
 
+/* What the engine would say, for people: why a distilled model is best left as it is.  Free with g_free(); NULL: it is. */
+static char *
+get_advice (ZisParameterPanel *self, const ZieModelInfo *info)
+{
+  int steps = zis_recipe_get_steps (self->recipe);
+
+  if (!info->is_distilled)
+    return NULL;
+  if (steps < info->default_steps)
+    return g_strdup_printf (ngettext ("This model was taught to paint in %d step. With fewer, pictures stay unfinished.",
+                                      "This model was taught to paint in %d steps. With fewer, pictures stay unfinished.",
+                                      (gulong) info->default_steps), info->default_steps);
+  if (steps > info->default_steps)
+    return g_strdup_printf (ngettext ("This model was taught to paint in %d step. More take longer and make pictures harsher, not better.",
+                                      "This model was taught to paint in %d steps. More take longer and make pictures harsher, not better.",
+                                      (gulong) info->default_steps), info->default_steps);
+  if (zis_recipe_get_sampler (self->recipe) != ZIE_SAMPLER_EULER)
+    /* Translators: %s is the name of a sampler, “Euler”. */
+    return g_strdup_printf (_("This model was taught to paint with %s. Other samplers seldom make its pictures better."),
+                            zie_sampler_title (ZIE_SAMPLER_EULER));
+
+  return NULL;
+}
+
 static void
 show_advice (ZisParameterPanel *self)
 {
   const ZieModelInfo *info = zis_session_get_info (self->session);
-  int steps = zis_recipe_get_steps (self->recipe);
-  gboolean is_off = info && info->is_distilled && steps != info->default_steps;
+  g_autofree char *text = info ? get_advice (self, info) : NULL;
 
-  if (is_off)
-    {
-      g_autofree char *text = NULL;
+  if (text)
+    gtk_label_set_text (self->advice, text);
+  gtk_revealer_set_reveal_child (GTK_REVEALER (self->advice_revealer), text != NULL);
+}
 
-      if (steps < info->default_steps)
-        text = g_strdup_printf (ngettext ("This model was taught to paint in %d step. With fewer, pictures stay unfinished.",
-                                          "This model was taught to paint in %d steps. With fewer, pictures stay unfinished.",
-                                          (gulong) info->default_steps), info->default_steps);
-      else
-        text = g_strdup_printf (ngettext ("This model was taught to paint in %d step. More take longer and make pictures harsher, not better.",
-                                          "This model was taught to paint in %d steps. More take longer and make pictures harsher, not better.",
-                                          (gulong) info->default_steps), info->default_steps);
-      gtk_label_set_text (self->advice, text);
-    }
-  gtk_revealer_set_reveal_child (GTK_REVEALER (self->advice_revealer), is_off);
+static void
+fill_samplers (ZisParameterPanel *self)
+{
+  g_autoptr(GtkStringList) titles = gtk_string_list_new (NULL);
+
+  for (int i = 0; i < ZIE_N_SAMPLERS; i++)
+    gtk_string_list_append (titles, zie_sampler_title ((ZieSampler) i));
+  adw_combo_row_set_model (self->sampler_row, G_LIST_MODEL (titles));
 }
 
 static void
@@ -380,6 +403,8 @@ zis_parameter_panel_class_init (ZisParameterPanelClass *klass)
 {
   GtkWidgetClass *widget_class = GTK_WIDGET_CLASS (klass);
 
+  g_type_ensure (ZIS_TYPE_LORA_LIST);
+
   G_OBJECT_CLASS (klass)->dispose = zis_parameter_panel_dispose;
   gtk_widget_class_set_template_from_resource (widget_class, ZIS_RESOURCE_PATH "/zis-parameter-panel.ui");
   gtk_widget_class_bind_template_child (widget_class, ZisParameterPanel, presets);
@@ -396,6 +421,8 @@ zis_parameter_panel_class_init (ZisParameterPanelClass *klass)
   gtk_widget_class_bind_template_child (widget_class, ZisParameterPanel, seed_entry);
   gtk_widget_class_bind_template_child (widget_class, ZisParameterPanel, lock_button);
   gtk_widget_class_bind_template_child (widget_class, ZisParameterPanel, noise_row);
+  gtk_widget_class_bind_template_child (widget_class, ZisParameterPanel, sampler_row);
+  gtk_widget_class_bind_template_child (widget_class, ZisParameterPanel, loras_row);
   gtk_widget_class_bind_template_child (widget_class, ZisParameterPanel, advice);
   gtk_widget_class_bind_template_child (widget_class, ZisParameterPanel, advice_revealer);
 
@@ -422,6 +449,9 @@ zis_parameter_panel_setup (ZisParameterPanel *self, ZisSession *session, ZisReci
   g_object_bind_property (recipe, "n-images", self->images_spin, "value", both);
   g_object_bind_property (recipe, "guidance", self->guidance_spin, "value", both);
   g_object_bind_property (recipe, "noise", self->noise_row, "selected", both);
+  fill_samplers (self);
+  g_object_bind_property (recipe, "sampler", self->sampler_row, "selected", both);
+  zis_lora_list_setup (self->loras_row, recipe);
   g_object_bind_property (recipe, "seed-locked", self->lock_button, "active", both);
 
   g_signal_connect_object (recipe, "notify::width", G_CALLBACK (show_size), self, G_CONNECT_SWAPPED);
@@ -429,6 +459,9 @@ zis_parameter_panel_setup (ZisParameterPanel *self, ZisSession *session, ZisReci
   g_signal_connect_object (recipe, "notify::seed", G_CALLBACK (show_seed), self, G_CONNECT_SWAPPED);
   g_signal_connect_object (recipe, "notify::steps", G_CALLBACK (show_advice), self, G_CONNECT_SWAPPED);
   g_signal_connect_object (recipe, "notify::steps", G_CALLBACK (plan_soon), self, G_CONNECT_SWAPPED);
+  g_signal_connect_object (recipe, "notify::sampler", G_CALLBACK (show_advice), self, G_CONNECT_SWAPPED);
+  g_signal_connect_object (recipe, "notify::sampler", G_CALLBACK (plan_soon), self, G_CONNECT_SWAPPED);
+  g_signal_connect_object (recipe, "notify::loras", G_CALLBACK (plan_soon), self, G_CONNECT_SWAPPED);
   g_signal_connect_object (recipe, "notify::n-images", G_CALLBACK (plan_soon), self, G_CONNECT_SWAPPED);
   g_signal_connect_object (recipe, "notify::guidance", G_CALLBACK (plan_soon), self, G_CONNECT_SWAPPED);
   g_signal_connect_swapped (self->width_spin, "value-changed", G_CALLBACK (on_size_spin), self);

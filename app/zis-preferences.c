@@ -4,6 +4,7 @@
 #include "zis-preferences.h"
 
 #include "zis-compat.h"
+#include "zis-model-parts.h"
 #include "zis-desktop.h"
 #include "zis-session.h"
 
@@ -112,8 +113,10 @@ on_model_chosen (GFile *folder, gpointer user_data)
 {
   g_autoptr(ZisPreferences) self = user_data;
 
-  if (folder && g_file_peek_path (folder))
-    g_settings_set_string (self->settings, "model-path", g_file_peek_path (folder));
+  if (!folder || !g_file_peek_path (folder))
+    return;
+  zis_model_parts_clear (self->settings);
+  g_settings_set_string (self->settings, "model-path", g_file_peek_path (folder));
 }
 
 static void
@@ -125,6 +128,7 @@ on_model_button (ZisPreferences *self)
 static void
 on_model_reset (ZisPreferences *self)
 {
+  zis_model_parts_clear (self->settings);
   g_settings_set_string (self->settings, "model-path", "");
 }
 

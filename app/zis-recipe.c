@@ -19,6 +19,8 @@ struct _ZisRecipe
   guint64 seed;
   gboolean seed_locked;
   guint noise;               /* ZieNoise */
+  guint sampler;             /* ZieSampler */
+  GVariant *loras;           /* owned: a(sd), files and strengths */
 };
 
 enum
@@ -34,6 +36,8 @@ enum
   PROP_SEED,
   PROP_SEED_LOCKED,
   PROP_NOISE,
+  PROP_SAMPLER,
+  PROP_LORAS,
   N_PROPS
 };
 
@@ -63,6 +67,19 @@ set_int (ZisRecipe *self, int *field, int value, guint property)
 }
 
 static void
+set_loras (ZisRecipe *self, GVariant *loras)
+{
+  g_autoptr(GVariant) value = g_variant_ref_sink (loras ? loras : g_variant_new ("a(sd)", NULL));
+
+  if (g_variant_equal (value, self->loras))
+    return;
+
+  g_variant_unref (self->loras);
+  self->loras = g_steal_pointer (&value);
+  g_object_notify_by_pspec (G_OBJECT (self), properties[PROP_LORAS]);
+}
+
+static void
 zis_recipe_get_property (GObject *object, guint prop_id, GValue *value, GParamSpec *pspec)
 {
   ZisRecipe *self = ZIS_RECIPE (object);
@@ -79,6 +96,8 @@ zis_recipe_get_property (GObject *object, guint prop_id, GValue *value, GParamSp
     case PROP_SEED: g_value_set_uint64 (value, self->seed); break;
     case PROP_SEED_LOCKED: g_value_set_boolean (value, self->seed_locked); break;
     case PROP_NOISE: g_value_set_uint (value, self->noise); break;
+    case PROP_SAMPLER: g_value_set_uint (value, self->sampler); break;
+    case PROP_LORAS: g_value_set_variant (value, self->loras); break;
     default: G_OBJECT_WARN_INVALID_PROPERTY_ID (object, prop_id, pspec);
     }
 }
@@ -112,6 +131,14 @@ zis_recipe_set_property (GObject *object, guint prop_id, const GValue *value, GP
           g_object_notify_by_pspec (object, pspec);
         }
       break;
+    case PROP_SAMPLER:
+      if (self->sampler != g_value_get_uint (value))
+        {
+          self->sampler = g_value_get_uint (value);
+          g_object_notify_by_pspec (object, pspec);
+        }
+      break;
+    case PROP_LORAS: set_loras (self, g_value_get_variant (value)); break;
     default: G_OBJECT_WARN_INVALID_PROPERTY_ID (object, prop_id, pspec);
     }
 }
@@ -123,6 +150,7 @@ zis_recipe_finalize (GObject *object)
 
   g_free (self->prompt);
   g_free (self->negative_prompt);
+  g_variant_unref (self->loras);
 
   G_OBJECT_CLASS (zis_recipe_parent_class)->finalize (object);
 }
@@ -147,6 +175,8 @@ zis_recipe_class_init (ZisRecipeClass *klass)
   properties[PROP_SEED] = g_param_spec_uint64 ("seed", NULL, NULL, 0, G_MAXUINT64, 0, flags);
   properties[PROP_SEED_LOCKED] = g_param_spec_boolean ("seed-locked", NULL, NULL, FALSE, flags);
   properties[PROP_NOISE] = g_param_spec_uint ("noise", NULL, NULL, 0, ZIE_NOISE_CUDA, ZIE_NOISE_CPU, flags);
+  properties[PROP_SAMPLER] = g_param_spec_uint ("sampler", NULL, NULL, 0, ZIE_N_SAMPLERS - 1, ZIE_SAMPLER_EULER, flags);
+  properties[PROP_LORAS] = g_param_spec_variant ("loras", NULL, NULL, G_VARIANT_TYPE ("a(sd)"), NULL, flags);
   g_object_class_install_properties (object_class, N_PROPS, properties);
 }
 
@@ -157,6 +187,7 @@ zis_recipe_init (ZisRecipe *self)
   self->negative_prompt = g_strdup ("");
   self->steps = 8;
   self->n_images = 1;
+  self->loras = g_variant_ref_sink (g_variant_new ("a(sd)", NULL));
 }
 
 ZisRecipe *
@@ -171,9 +202,13 @@ zis_recipe_load (ZisRecipe *self, GSettings *settings)
   g_autofree char *prompt = g_settings_get_string (settings, "prompt");
   g_autofree char *negative = g_settings_get_string (settings, "negative-prompt");
   g_autofree char *noise_name = g_settings_get_string (settings, "noise");
+  g_autofree char *sampler_name = g_settings_get_string (settings, "sampler");
+  g_autoptr(GVariant) loras = g_settings_get_value (settings, "loras");
   ZieNoise noise = ZIE_NOISE_CPU;
+  ZieSampler sampler = ZIE_SAMPLER_EULER;
 
   zie_noise_from_name (noise_name, &noise);
+  zie_sampler_from_name (sampler_name, &sampler);
   g_object_set (self,
                 "prompt", prompt,
                 "negative-prompt", negative,
@@ -185,6 +220,8 @@ zis_recipe_load (ZisRecipe *self, GSettings *settings)
                 "seed", g_settings_get_uint64 (settings, "seed"),
                 "seed-locked", g_settings_get_boolean (settings, "seed-locked"),
                 "noise", (guint) noise,
+                "sampler", (guint) sampler,
+                "loras", loras,
                 NULL);
 }
 
@@ -201,11 +238,17 @@ zis_recipe_save (ZisRecipe *self, GSettings *settings)
   g_settings_set_uint64 (settings, "seed", self->seed);
   g_settings_set_boolean (settings, "seed-locked", self->seed_locked);
   g_settings_set_string (settings, "noise", zie_noise_name (self->noise));
+  g_settings_set_string (settings, "sampler", zie_sampler_name (self->sampler));
+  g_settings_set_value (settings, "loras", self->loras);
 }
 
 void
 zis_recipe_set_request (ZisRecipe *self, const ZieRequest *request)
 {
+  g_auto(GVariantBuilder) loras = G_VARIANT_BUILDER_INIT (G_VARIANT_TYPE ("a(sd)"));
+
+  for (guint i = 0; i < request->n_loras; i++)
+    g_variant_builder_add (&loras, "(sd)", request->loras[i].file, request->loras[i].strength);
   g_object_freeze_notify (G_OBJECT (self));
   g_object_set (self,
                 "prompt", request->prompt,
@@ -218,6 +261,8 @@ zis_recipe_set_request (ZisRecipe *self, const ZieRequest *request)
                 "seed", request->seed,
                 "seed-locked", TRUE,
                 "noise", (guint) request->noise,
+                "sampler", (guint) request->sampler,
+                "loras", g_variant_builder_end (&loras),
                 NULL);
   g_object_thaw_notify (G_OBJECT (self));
 }
@@ -226,6 +271,9 @@ void
 zis_recipe_get_request (ZisRecipe *self, ZieRequest *request)
 {
   g_autofree char *prompt = g_strdup (self->prompt);
+  GVariantIter loras;
+  const char *file;
+  double strength;
 
   zie_request_init (request);
   /* Blank lines around a prompt are an accident of typing; they would cost tokens and change the picture. */
@@ -238,6 +286,10 @@ zis_recipe_get_request (ZisRecipe *self, ZieRequest *request)
   request->guidance = self->guidance;
   request->seed = self->seed;
   request->noise = self->noise;
+  request->sampler = self->sampler;
+  g_variant_iter_init (&loras, self->loras);
+  while (g_variant_iter_next (&loras, "(&sd)", &file, &strength))
+    zie_request_add_lora (request, file, strength);
   if (self->guidance > 0 && *self->negative_prompt)
     {
       g_free (request->negative_prompt);
@@ -263,7 +315,8 @@ zis_recipe_adapt (ZisRecipe *self, const ZieModelInfo *info, gboolean reset)
     zis_recipe_set_size (self, info->default_width, info->default_height);
 
   if (reset)
-    g_object_set (self, "steps", info->default_steps, "guidance", info->default_guidance, NULL);
+    g_object_set (self, "steps", info->default_steps, "guidance", info->default_guidance, "sampler", (guint) ZIE_SAMPLER_EULER,
+                  "loras", NULL, NULL);
   else if (info->is_distilled)
     g_object_set (self, "guidance", 0.0, NULL);
 
@@ -329,6 +382,18 @@ int
 zis_recipe_get_steps (ZisRecipe *self)
 {
   return self->steps;
+}
+
+ZieSampler
+zis_recipe_get_sampler (ZisRecipe *self)
+{
+  return self->sampler;
+}
+
+GVariant *
+zis_recipe_get_loras (ZisRecipe *self)
+{
+  return self->loras;
 }
 
 void

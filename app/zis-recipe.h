@@ -21,7 +21,7 @@ void zis_recipe_set_request (ZisRecipe *self, const ZieRequest *request);
 void zis_recipe_get_request (ZisRecipe *self, ZieRequest *request);
 
 /* Makes size, steps and guidance fit MODEL: a size it cannot make becomes its default, what it has no use for is
- * switched off.  RESET takes all of the model's defaults. */
+ * switched off.  RESET takes all of the model's defaults, and no LoRA: they belong to one model. */
 void zis_recipe_adapt (ZisRecipe *self, const ZieModelInfo *info, gboolean reset);
 
 const char *zis_recipe_get_prompt (ZisRecipe *self);
@@ -33,6 +33,9 @@ guint64 zis_recipe_get_seed (ZisRecipe *self);
 void zis_recipe_set_seed (ZisRecipe *self, guint64 seed);
 gboolean zis_recipe_get_seed_locked (ZisRecipe *self);
 int zis_recipe_get_steps (ZisRecipe *self);
+ZieSampler zis_recipe_get_sampler (ZisRecipe *self);
+/* Files (or names) and strengths: a(sd).  Borrowed. */
+GVariant *zis_recipe_get_loras (ZisRecipe *self);
 /* A new seed from the system's random numbers, small enough to be read aloud. */
 void zis_recipe_roll_seed (ZisRecipe *self);
 

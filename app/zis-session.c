@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #define G_LOG_DOMAIN "zis-session"
 
-#include "zis-session.h"
+#include "zis-session-private.h"
 
 #include <string.h>
 
@@ -9,27 +9,7 @@
 #include "zis-job.h"
 #include "zis-queue.h"
 
-#define MAX_DEVICES 16
-
-struct _ZisSession
-{
-  GObject parent_instance;
-
-  GSettings *settings;       /* owned */
-  ZisQueue *queue;           /* owned */
-  ZisSessionState state;
-  GError *error;             /* owned or NULL */
-
-  ZieEngine *engine;         /* owned or NULL */
-  ZieModel *model;           /* owned or NULL */
-  GSource *events;           /* owned or NULL */
-  ZieDevice devices[MAX_DEVICES];
-  guint n_devices;
-
-  GCancellable *opening;     /* owned or NULL: the newest zis_session_open() */
-  GCancellable *planning;    /* owned or NULL: of the job about to start */
-  ZieJob *running;           /* owned or NULL: what the engine works on */
-};
+#define N_REPORTS 8
 
 enum
 {
@@ -69,10 +49,11 @@ set_state (ZisSession *self, ZisSessionState state)
 typedef struct
 {
   char *path;                /* owned; "" = the demo model */
+  GStrv parts;               /* owned: files picked by hand, in the order of ZieModelPartKind, then the tokenizer; "" = none */
   ZieEngineOptions options;
   ZieModel *model;           /* owned or NULL */
   ZieEngine *engine;         /* owned or NULL */
-  ZieDevice devices[MAX_DEVICES];
+  ZieDevice devices[ZIS_MAX_DEVICES];
   guint n_devices;
 } Opening;
 
@@ -82,6 +63,7 @@ opening_free (gpointer data)
   Opening *self = data;
 
   g_free (self->path);
+  g_strfreev (self->parts);
   g_clear_pointer (&self->engine, zie_engine_unref);
   g_clear_pointer (&self->model, zie_model_unref);
   g_free (self);
@@ -118,6 +100,18 @@ end_job (ZisSession *self, ZisJob *job)
 }
 
 static void
+keep_report (ZisSession *self)
+{
+  if (!self->report)
+    return;
+
+  g_queue_push_head (&self->texts, zie_report_to_text (self->report));
+  if (self->texts.length > N_REPORTS)
+    g_free (g_queue_pop_tail (&self->texts));
+  g_clear_pointer (&self->report, zie_report_free);
+}
+
+static void
 drop_running (ZisSession *self)
 {
   ZisJob *job = zis_queue_get_running (self->queue);
@@ -129,6 +123,7 @@ drop_running (ZisSession *self)
   if (self->running)
     zie_job_cancel (self->running);
   g_clear_pointer (&self->running, zie_job_unref);
+  keep_report (self);
 
   if (job)
     {
@@ -143,13 +138,25 @@ on_event (ZieEvent *event, gpointer user_data)
   zis_session_handle_event (user_data, event);
 }
 
+static const char *
+get_part (const Opening *self, guint index)
+{
+  return index < g_strv_length (self->parts) && *self->parts[index] ? self->parts[index] : NULL;
+}
+
 static void
 open_thread (GTask *task, gpointer source, gpointer data, GCancellable *cancellable)
 {
   Opening *self = data;
   GError *error = NULL;
+  ZieModelSource model = { 0 };
 
-  if (*self->path == '\0')
+  for (guint i = 0; i < ZIE_N_MODEL_PARTS; i++)
+    model.parts[i] = get_part (self, i);
+  model.tokenizer = get_part (self, ZIE_N_MODEL_PARTS);
+
+  /* The demo model's other parts would not go with a transformer that was picked by hand. */
+  if (*self->path == '\0' && !model.parts[ZIE_MODEL_TRANSFORMER])
     {
       g_free (self->path);
       if (!(self->path = zie_model_find_demo (&error)))
@@ -159,8 +166,9 @@ open_thread (GTask *task, gpointer source, gpointer data, GCancellable *cancella
         }
     }
 
-  self->n_devices = zie_list_devices (self->devices, MAX_DEVICES);
-  if (!(self->model = zie_model_open (self->path, &error)) || !(self->engine = zie_engine_new (&self->options, &error)))
+  self->n_devices = zie_list_devices (self->devices, ZIS_MAX_DEVICES);
+  model.path = *self->path ? self->path : NULL;
+  if (!(self->model = zie_model_open_source (&model, &error)) || !(self->engine = zie_engine_new (&self->options, &error)))
     g_task_return_error (task, error);
   else
     g_task_return_boolean (task, TRUE);
@@ -230,6 +238,7 @@ zis_session_open (ZisSession *self)
   self->opening = g_cancellable_new ();
 
   opening->path = g_settings_get_string (self->settings, "model-path");
+  opening->parts = g_settings_get_strv (self->settings, "model-parts");
   read_device_setting (self, &opening->options);
 
   task = g_task_new (self, self->opening, on_opened, NULL);
@@ -285,6 +294,8 @@ zis_session_dispose (GObject *object)
   g_clear_object (&self->settings);
   g_clear_object (&self->queue);
   g_clear_error (&self->error);
+  g_clear_pointer (&self->report, zie_report_free);
+  g_queue_clear_full (&self->texts, g_free);
 
   G_OBJECT_CLASS (zis_session_parent_class)->dispose (object);
 }
@@ -368,203 +379,39 @@ zis_session_get_queue (ZisSession *self)
   return self->queue;
 }
 
+ZieModel *
+zis_session_get_model (ZisSession *self)
+{
+  return self->model;
+}
+
+gboolean
+zis_session_has_report (ZisSession *self)
+{
+  return self->report != NULL || self->texts.length > 0;
+}
+
+char *
+zis_session_get_report (ZisSession *self)
+{
+  GString *text = g_string_new (NULL);
+
+  if (self->report)
+    {
+      g_autofree char *running = zie_report_to_text (self->report);
+
+      g_string_append (text, running);
+    }
+  for (GList *l = self->texts.head; l; l = l->next)
+    g_string_append_printf (text, "%s%s", text->len > 0 ? "\n" : "", (const char *) l->data);
+
+  return g_string_free (text, FALSE);
+}
+
 guint64
 zis_session_get_memory_limit (ZisSession *self)
 {
   return (guint64) g_settings_get_uint (self->settings, "memory-limit") << 20;
-}
-
-/* --- plans -------------------------------------------------------------------------------------------------- */
-
-typedef struct
-{
-  ZieModel *model;           /* owned */
-  ZieEngine *engine;         /* owned */
-  ZieRequest request;        /* owned */
-  ZieBudget budget;
-  int (*sizes)[2];           /* owned */
-  guint n_sizes;
-} Planning;
-
-static void
-planning_free (gpointer data)
-{
-  Planning *self = data;
-
-  zie_model_unref (self->model);
-  /* If the session let go of the engine meanwhile, this is the last reference; it is dropped in the worker by
-   * plan_thread() so that the main loop never waits for the engine's thread. */
-  g_clear_pointer (&self->engine, zie_engine_unref);
-  zie_request_clear (&self->request);
-  g_free (self->sizes);
-  g_free (self);
-}
-
-static void
-plan_result_clear (gpointer data)
-{
-  ZisPlanResult *self = data;
-
-  g_clear_pointer (&self->plan, zie_plan_unref);
-  g_clear_error (&self->error);
-}
-
-static void
-plan_thread (GTask *task, gpointer source, gpointer data, GCancellable *cancellable)
-{
-  Planning *self = data;
-  GArray *results = g_array_sized_new (FALSE, TRUE, sizeof (ZisPlanResult), self->n_sizes);
-  ZieDevice device;
-
-  g_array_set_clear_func (results, plan_result_clear);
-  zie_engine_get_device (self->engine, &device);
-  g_clear_pointer (&self->engine, zie_engine_unref);
-
-  for (guint i = 0; i < self->n_sizes && !g_cancellable_is_cancelled (cancellable); i++)
-    {
-      ZisPlanResult one = { NULL, NULL };
-
-      self->request.width = self->sizes[i][0];
-      self->request.height = self->sizes[i][1];
-      one.plan = zie_plan_new (self->model, &device, &self->request, &self->budget, &one.error);
-      g_array_append_val (results, one);
-    }
-
-  g_task_return_pointer (task, results, (GDestroyNotify) g_array_unref);
-}
-
-void
-zis_session_plan_async (ZisSession *self, const ZieRequest *request, const int (*sizes)[2], guint n_sizes,
-                        GCancellable *cancellable, GAsyncReadyCallback callback, gpointer user_data)
-{
-  g_autoptr(GTask) task = g_task_new (self, cancellable, callback, user_data);
-  Planning *planning;
-  ZieDevice device;
-
-  g_task_set_source_tag (task, zis_session_plan_async);
-  if (!self->model || !self->engine)
-    {
-      g_task_return_new_error (task, ZIE_ERROR, ZIE_ERROR_FILE_NOT_FOUND, "no model is open");
-      return;
-    }
-
-  planning = g_new0 (Planning, 1);
-  planning->model = zie_model_ref (self->model);
-  planning->engine = zie_engine_ref (self->engine);
-  zie_request_copy (&planning->request, request);
-  planning->sizes = g_memdup2 (sizes, sizeof (*sizes) * n_sizes);
-  planning->n_sizes = n_sizes;
-
-  zie_engine_get_device (self->engine, &device);
-  if (device.kind == ZIE_BACKEND_CUDA)
-    planning->budget.vram = zis_session_get_memory_limit (self);
-  else
-    planning->budget.ram = zis_session_get_memory_limit (self);
-
-  g_task_set_task_data (task, planning, planning_free);
-  g_task_run_in_thread (task, plan_thread);
-}
-
-GArray *
-zis_session_plan_finish (ZisSession *self, GAsyncResult *result, GError **error)
-{
-  return g_task_propagate_pointer (G_TASK (result), error);
-}
-
-guint64
-zis_plan_get_peak (ZiePlan *plan)
-{
-  guint64 vram = zie_plan_get_vram_peak (plan);
-
-  return vram > 0 ? vram : zie_plan_get_ram_peak (plan);
-}
-
-/* --- tokens ------------------------------------------------------------------------------------------------- */
-
-typedef struct
-{
-  ZieModel *model;           /* owned */
-  char *text;                /* owned */
-  int overflow_at;
-} Counting;
-
-static void
-counting_free (gpointer data)
-{
-  Counting *self = data;
-
-  zie_model_unref (self->model);
-  g_free (self->text);
-  g_free (self);
-}
-
-/* The longest beginning of the text (in whole characters) that stays inside the limit.  The count of a longer
- * beginning is never smaller by more than a merge or two, so halving finds the place to a character or so. */
-static int
-find_overflow (ZieModel *model, char *text, guint limit)
-{
-  glong low = 0, high = g_utf8_strlen (text, -1);
-
-  while (low < high)
-    {
-      glong middle = (low + high + 1) / 2;
-      char *end = g_utf8_offset_to_pointer (text, middle);
-      char saved = *end;
-      guint n;
-
-      *end = '\0';
-      n = zie_model_count_tokens (model, text);
-      *end = saved;
-      if (n <= limit)
-        low = middle;
-      else
-        high = middle - 1;
-    }
-
-  return (int) (g_utf8_offset_to_pointer (text, low) - text);
-}
-
-static void
-count_thread (GTask *task, gpointer source, gpointer data, GCancellable *cancellable)
-{
-  Counting *self = data;
-  guint limit = (guint) zie_model_get_info (self->model)->max_prompt_ids;
-  guint n = zie_model_count_tokens (self->model, self->text);
-
-  self->overflow_at = n > limit && limit > 0 ? find_overflow (self->model, self->text, limit) : -1;
-  g_task_return_int (task, (gssize) n);
-}
-
-void
-zis_session_count_tokens_async (ZisSession *self, const char *text, GCancellable *cancellable,
-                                GAsyncReadyCallback callback, gpointer user_data)
-{
-  g_autoptr(GTask) task = g_task_new (self, cancellable, callback, user_data);
-  Counting *counting;
-
-  g_task_set_source_tag (task, zis_session_count_tokens_async);
-  if (!self->model)
-    {
-      g_task_return_new_error (task, ZIE_ERROR, ZIE_ERROR_FILE_NOT_FOUND, "no model is open");
-      return;
-    }
-
-  counting = g_new0 (Counting, 1);
-  counting->model = zie_model_ref (self->model);
-  counting->text = g_strdup (text);
-  counting->overflow_at = -1;
-  g_task_set_task_data (task, counting, counting_free);
-  g_task_run_in_thread (task, count_thread);
-}
-
-int
-zis_session_count_tokens_finish (ZisSession *self, GAsyncResult *result, int *overflow_at, GError **error)
-{
-  Counting *counting = g_task_get_task_data (G_TASK (result));
-  int n = (int) g_task_propagate_int (G_TASK (result), error);
-
-  *overflow_at = counting && n >= 0 ? counting->overflow_at : -1;
-  return n;
 }
 
 /* --- jobs --------------------------------------------------------------------------------------------------- */
@@ -595,6 +442,8 @@ on_job_planned (GObject *object, GAsyncResult *result, gpointer user_data)
     {
       zis_job_set_plan (job, planned->plan);
       self->running = zie_engine_submit (self->engine, self->model, zis_job_get_request (job), planned->plan, &error);
+      if (self->running)
+        self->report = zie_report_new (self->model, zis_job_get_request (job), planned->plan);
     }
 
   if (!self->running)
@@ -684,6 +533,8 @@ zis_session_handle_event (ZisSession *self, ZieEvent *event)
   g_object_ref (self);             /* the last job's end may end the window, and with it the session */
   g_object_ref (job);
   zis_job_handle_event (job, event);
+  if (self->report)
+    zie_report_add_event (self->report, event);
 
   if (event->type == ZIE_EVENT_IMAGE && zis_job_get_state (job) != ZIS_JOB_CANCELLING)
     g_signal_emit (self, signals[SIGNAL_PICTURE], 0, job, event->image_index, event);
@@ -691,6 +542,7 @@ zis_session_handle_event (ZisSession *self, ZieEvent *event)
   if (event->type == ZIE_EVENT_FINISHED)
     {
       g_clear_pointer (&self->running, zie_job_unref);
+      keep_report (self);
       end_job (self, job);
       start_next (self);
     }

@@ -40,6 +40,12 @@ gboolean zis_session_get_device (ZisSession *self, ZieDevice *device);
 /* All devices found when the model was opened; N may be 0.  Borrowed. */
 const ZieDevice *zis_session_get_devices (ZisSession *self, guint *n_devices);
 ZisQueue *zis_session_get_queue (ZisSession *self);
+/* NULL unless a model is open.  Borrowed. */
+ZieModel *zis_session_get_model (ZisSession *self);
+/* What the job that runs and the last ones were planned to take and took, the newest first, as text without prompts and paths.
+ * Free with g_free(). */
+char *zis_session_get_report (ZisSession *self);
+gboolean zis_session_has_report (ZisSession *self);
 /* The limit of the settings, in bytes; 0 = none. */
 guint64 zis_session_get_memory_limit (ZisSession *self);
 

@@ -8,6 +8,7 @@
 #include "zis-compat.h"
 #include "zis-export.h"
 #include "zis-job.h"
+#include "zis-model-parts.h"
 #include "zis-paintable.h"
 #include "zis-queue.h"
 #include "zis-recipe.h"
@@ -400,6 +401,7 @@ on_model_chosen (GFile *folder, gpointer user_data)
   if (folder && g_file_peek_path (folder))
     {
       zis_window_close_notice (self);
+      zis_model_parts_clear (self->settings);
       g_settings_set_string (self->settings, "model-path", g_file_peek_path (folder));
     }
 }
@@ -419,6 +421,7 @@ on_use_demo (GtkWidget *widget, const char *name, GVariant *parameter)
   g_autofree char *path = g_settings_get_string (self->settings, "model-path");
 
   zis_window_close_notice (self);
+  zis_model_parts_clear (self->settings);
   g_settings_set_string (self->settings, "model-path", "");
   if (*path == '\0')
     zis_session_open (self->session);
@@ -526,6 +529,7 @@ static const struct
   { "win.use-smaller-size", on_use_smaller_size },
   { "win.save", on_save },
   { "win.copy", on_copy },
+  { "win.save-report", zis_window_save_report },
   { "win.open", on_open },
   { "win.show-in-folder", on_show_in_folder },
   { "win.trash", on_trash },
@@ -573,6 +577,7 @@ zis_window_update_actions (ZisWindow *self)
   gtk_widget_action_set_enabled (widget, "win.follow", running && !self->is_following);
   gtk_widget_action_set_enabled (widget, "win.save", has_image);
   gtk_widget_action_set_enabled (widget, "win.copy", has_image);
+  gtk_widget_action_set_enabled (widget, "win.save-report", zis_session_has_report (self->session));
   gtk_widget_action_set_enabled (widget, "win.use-recipe", has_recipe);
   gtk_widget_action_set_enabled (widget, "win.vary", has_recipe || has_prompt);
   gtk_widget_action_set_enabled (widget, "win.trash", in_list);

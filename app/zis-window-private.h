@@ -88,6 +88,9 @@ void zis_window_come_back (ZisWindow *self);
 void zis_window_install_actions (GtkWidgetClass *widget_class);
 void zis_window_update_actions (ZisWindow *self);
 
+/* zis-window-report.c: the action "win.save-report" */
+void zis_window_save_report (GtkWidget *widget, const char *name, GVariant *parameter);
+
 /* zis-window-dnd.c */
 void zis_window_setup_dnd (ZisWindow *self);
 

@@ -164,6 +164,7 @@ on_model_changed (ZisWindow *self)
   /* Another model: its own size and steps.  The same one: what was set last time. */
   zis_recipe_adapt (self->recipe, info, !g_str_equal (last, info->path));
   g_settings_set_string (self->settings, "last-model", info->path);
+  zis_window_close_notice (self);      /* of a model before it that could not be opened */
   gtk_widget_set_visible (self->examples, info->is_demo);
   zis_prompt_panel_update (self->prompt_panel);
   zis_parameter_panel_update (self->parameter_panel);
@@ -393,6 +394,7 @@ connect_everything (ZisWindow *self)
   g_signal_connect_object (self->progress_revealer, "notify::child-revealed", G_CALLBACK (zis_window_update_progress), self, G_CONNECT_SWAPPED);
 
   g_signal_connect_object (self->settings, "changed::model-path", G_CALLBACK (zis_session_open), self->session, G_CONNECT_SWAPPED);
+  g_signal_connect_object (self->settings, "changed::model-parts", G_CALLBACK (zis_session_open), self->session, G_CONNECT_SWAPPED);
   g_signal_connect_object (self->settings, "changed::device", G_CALLBACK (zis_session_open), self->session, G_CONNECT_SWAPPED);
   g_signal_connect_object (self->settings, "changed::memory-limit", G_CALLBACK (zis_parameter_panel_update), self->parameter_panel,
                            G_CONNECT_SWAPPED);

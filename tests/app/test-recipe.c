@@ -7,7 +7,8 @@ static void
 fill (ZisRecipe *recipe)
 {
   g_object_set (recipe, "prompt", "一只红色的狐狸 🦊 \"quoted\"", "width", 320, "height", 192, "steps", 6, "n-images", 3, "seed",
-                G_GUINT64_CONSTANT (18446744073709551615), "seed-locked", TRUE, "noise", (guint) ZIE_NOISE_CUDA, NULL);
+                G_GUINT64_CONSTANT (18446744073709551615), "seed-locked", TRUE, "noise", (guint) ZIE_NOISE_CUDA, "sampler", (guint) ZIE_SAMPLER_RES_MULTISTEP,
+                "loras", g_variant_new_parsed ("[('soft', 0.5), ('hard', -1.0)]"), NULL);
 }
 
 static void
@@ -25,6 +26,8 @@ assert_filled (ZisRecipe *recipe)
   g_assert_true (zis_recipe_get_seed_locked (recipe));
   g_assert_cmpuint (noise, ==, ZIE_NOISE_CUDA);
   g_assert_cmpint (n_images, ==, 3);
+  g_assert_cmpuint (zis_recipe_get_sampler (recipe), ==, ZIE_SAMPLER_RES_MULTISTEP);
+  g_assert_cmpvariant (zis_recipe_get_loras (recipe), g_variant_new_parsed ("[('soft', 0.5), ('hard', -1.0)]"));
 }
 
 static void

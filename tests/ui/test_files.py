@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Pictures come and go as files: recipes of other programs, other kinds of file, drag and drop, the bin."""
-import os, struct, zlib
+import json, os, struct, zlib
 import studio as s
 from studio import ui, check
 
@@ -14,6 +14,13 @@ def write_png(path, width, height, text):
     with open(path, 'wb') as f:
         f.write(b'\x89PNG\r\n\x1a\n' + chunk(b'IHDR', struct.pack('>IIBBBBB', width, height, 8, 0, 0, 0, 0))
                 + chunk(b'tEXt', b'parameters\0' + text.encode()) + chunk(b'IDAT', zlib.compress(rows)) + chunk(b'IEND', b''))
+
+def write_lora(path):
+    """of rank 1, for one layer of the demo model"""
+    layer, floats = 'diffusion_model.layers.0.attention.to_q.', struct.pack('<384f', *([0.01] * 384))
+    header = json.dumps({layer + 'lora_A.weight': {'dtype': 'F32', 'shape': [1, 384], 'data_offsets': [0, 1536]},
+                         layer + 'lora_B.weight': {'dtype': 'F32', 'shape': [384, 1], 'data_offsets': [1536, 3072]}}).encode()
+    with open(path, 'wb') as f: f.write(struct.pack('<Q', len(header)) + header + floats + floats)
 
 def start_of(name): return open(os.path.join(home, name), 'rb').read(12)
 
@@ -53,10 +60,33 @@ ui.wait(lambda: len(s.thumbnails(app)) == 1, 10, 'one thumbnail to go')
 check(len(os.listdir(pictures)) == 1, 'the file has gone')
 check(len(os.listdir(os.path.join(os.environ['XDG_DATA_HOME'], 'Trash', 'files'))) == 1, 'to the bin')
 
+# A LoRA is added by a dialog, has a strength, is in the recipe of the picture, and is removed.
+write_lora(os.path.join(home, 'softer.safetensors'))
+ui.wheel(app.find('label', '^Seed$'), 20)
+s.unfold(app, 'LoRAs')
+ui.wheel(app.find('label', '^Seed$'), 20)
+ui.mouse(app.find('label', '^Add LoRA…$'))
+ui.save_in_dialog(app, 'Add LoRA', os.path.join(home, 'softer.safetensors'))
+app.find('spin button', '^Strength of softer').value = 0.7
+s.make(app, 'a white rabbit')
+newest = max((os.path.join(pictures, n) for n in os.listdir(pictures)), key=os.path.getmtime)
+ui.wait(lambda: b'softer' in open(newest, 'rb').read(), 10, 'the LoRA in the recipe')
+check(b'0.7' in open(newest, 'rb').read(), 'a LoRA is named in the recipe, with its strength')
+ui.click(app.find('button', '^Remove softer'))
+app.gone('spin button', '^Strength of softer')
+check(True, 'and is removed')
+
+# What the jobs took, as a text for a report.
+ui.key('F10'); ui.click(s.menu_item(app, '^_?Save _?Report…$', 2))
+ui.save_in_dialog(app, 'Save Report', os.path.join(home, 'report.txt'))
+app.wait_text('Saved as “report.txt', 20)
+report = open(os.path.join(home, 'report.txt')).read()
+check('sample' in report and 'rabbit' not in report, 'a report is saved, without prompts')
+
 # A picture dragged out of the strip and dropped on the canvas: as if it came from a folder.
 s.make(app, 'a green frog')
-thumbs = ui.wait(lambda: len(s.thumbnails(app)) == 2 and s.thumbnails(app), 10, 'two thumbnails')
-ui.drag(thumbs[1], app.find('image', '^Picture: a green frog'))
+thumbs = ui.wait(lambda: len(s.thumbnails(app)) == 3 and s.thumbnails(app), 10, 'three thumbnails')
+ui.drag(thumbs[2], app.find('image', '^Picture: a green frog'))
 app.wait_text('This picture carries its recipe', 10)
 check(s.seed(app) == '4711', 'a picture that is dragged out and dropped is shown, its recipe offered')
 s.end(app)

@@ -38,9 +38,11 @@ index['zimage_studio'].update(distilled=False, name='Base model')
 os.remove(os.path.join(base, 'model_index.json')); json.dump(index, open(os.path.join(base, 'model_index.json'), 'w'))
 
 for path in ('', base):
-    s.settings(model_path="'%s'" % path, window_height=860)
+    s.settings(model_path="'%s'" % path, window_height=860, sampler="'heun'", last_model="'%s'" % (path or os.path.realpath(demo)))
     app = s.start(env=env)
     s.tokens(app); s.unfold(app, 'Advanced')
     check([bool(app.all('label', '^_?%s$' % n)) for n in ('Steps', 'Avoid', 'Guidance')] == [True, bool(path), bool(path)],
           'a base model takes guidance' if path else 'a distilled one does not')
+    advice = app.all('label', '^This model was taught to paint with Euler')
+    check(bool(advice) == (not path), 'another sampler is advised against' if not path else 'or not')
     s.end(app)

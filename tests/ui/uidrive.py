@@ -116,6 +116,10 @@ def place(a):
 def mouse(a, button=1):
     """moves the pointer over the widget and clicks it there, as a person does"""
     x, y = place(a); _x('mousemove', '--sync', str(x), str(y), 'click', str(button)); time.sleep(.1)
+def wheel(a, clicks):
+    """turns the wheel over the widget, down or (negative) up"""
+    x, y = place(a); _x('mousemove', '--sync', str(x), str(y), 'click', '--repeat', str(abs(clicks)), '--delay', '10', '5' if clicks > 0 else '4')
+    time.sleep(.3)                            # it glides to its place
 def drag(a, b):
     """drags from the middle of one widget to the middle of another, in steps that a drag needs to be noticed"""
     (x0, y0), (x1, y1) = place(a), place(b)
