@@ -78,7 +78,11 @@ print_cell (ZieModel *model, const ZieDevice *device, int side)
   if (plan == NULL)
     printf (" %s |", g_error_matches (error, ZIE_ERROR, ZIE_ERROR_OUT_OF_DEVICE_MEMORY) ? "too large" : error->message);
   else
-    printf (" %.1f GiB, %.3g s |", (double)zie_plan_get_vram_peak (plan) / (1 << 30), zie_plan_get_seconds (plan));
+    {
+      double seconds = zie_plan_get_seconds (plan);
+
+      printf (" %.1f GiB, %.*f s |", (double)zie_plan_get_vram_peak (plan) / (1 << 30), seconds >= 10 ? 0 : seconds >= 1 ? 1 : 2, seconds);
+    }
   zie_request_clear (&request);
 }
 
