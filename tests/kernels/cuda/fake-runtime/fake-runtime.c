@@ -8,7 +8,7 @@
 
 #include "cuda-cudnn.h"
 
-typedef enum { OP_COPY, OP_SET, OP_WAIT, OP_CALL } OpKind;
+typedef enum { OP_COPY, OP_COPY_WITHIN, OP_SET, OP_WAIT, OP_CALL } OpKind;
 
 typedef struct
 {
@@ -151,6 +151,11 @@ do_next (cudaStream_t stream)
         g_error ("a copy comes from memory that is not locked, or not any more");
       memcpy (op->to, op->from, op->size);
       n_copied += op->size;
+      break;
+    case OP_COPY_WITHIN:
+      if (!is_inside (device, op->to, op->size) || !is_inside (device, op->from, op->size))
+        g_error ("a copy on the card goes outside of its memory");
+      memcpy (op->to, op->from, op->size);
       break;
     case OP_SET:
       if (!is_inside (device, op->to, op->size))
@@ -540,8 +545,8 @@ cudaError_t
 cudaMemcpyAsync (void *to, const void *from, size_t size, enum cudaMemcpyKind kind, cudaStream_t stream)
 {
   ENTER ();
-  g_assert (kind == cudaMemcpyHostToDevice);
-  add (stream, (Op) { .kind = OP_COPY, .to = to, .from = from, .size = size });
+  g_assert (kind == cudaMemcpyHostToDevice || kind == cudaMemcpyDeviceToDevice);
+  add (stream, (Op) { .kind = kind == cudaMemcpyHostToDevice ? OP_COPY : OP_COPY_WITHIN, .to = to, .from = from, .size = size });
   return leave (cudaSuccess);
 }
 
