@@ -223,7 +223,7 @@ check_noted (const F &each)
 static void
 test_noted (void)
 {
-  for (int64_t cols : { 520, 37, 10000, 20000 })
+  for (int64_t cols : { 520, 37, 4104 })
     {
       Matrix<cuda_bf16> x (3, cols), y (3, cols), h (3, cols);
 
