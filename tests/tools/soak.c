@@ -27,7 +27,14 @@
 #define PROBE 2                    /* the third */
 #define PROBE_EVERY 10
 #define GROWTH 0.01
-#define GROWTH_SLACK (4 * MIB)
+#ifdef __has_feature
+#define IS_ADDRESS_SANITIZER __has_feature (address_sanitizer)
+#elif defined (__SANITIZE_ADDRESS__)
+#define IS_ADDRESS_SANITIZER 1
+#else
+#define IS_ADDRESS_SANITIZER 0
+#endif
+#define GROWTH_SLACK (IS_ADDRESS_SANITIZER ? 512 * MIB : 4 * MIB)    /* what was freed is kept for a while there */
 #define PEAK_SHARE 0.02
 #define PEAK_SLACK (32 * MIB)
 #define REFUSAL_WAIT_US 100000
