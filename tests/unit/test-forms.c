@@ -19,15 +19,15 @@
 typedef struct
 {
   GString *header;
-  GByteArray *infos, *data;
-  guint n;
+  GByteArray *infos, *data, *keys;
+  guint n, n_keys;
   gboolean is_gguf;
 } Form;
 
 static Form
 form_new (gboolean is_gguf)
 {
-  return (Form) { g_string_new ("{"), g_byte_array_new (), g_byte_array_new (), 0, is_gguf };
+  return (Form) { g_string_new ("{"), g_byte_array_new (), g_byte_array_new (), g_byte_array_new (), 0, 0, is_gguf };
 }
 
 static void
@@ -79,7 +79,8 @@ form_write (Form *f, const char *folder, const char *name)
       g_byte_array_append (all, (const guint8 *)"GGUF", 4);
       put_number (all, 3, 4);
       put_number (all, f->n, 8);
-      put_number (all, 0, 8);
+      put_number (all, f->n_keys, 8);
+      g_byte_array_append (all, f->keys->data, f->keys->len);
       g_byte_array_append (all, f->infos->data, f->infos->len);
       while (all->len % 32 != 0)
         g_byte_array_append (all, (const guint8 *)"", 1);
@@ -97,6 +98,56 @@ form_write (Form *f, const char *folder, const char *name)
   g_string_free (f->header, TRUE);
   g_byte_array_unref (f->infos);
   g_byte_array_unref (f->data);
+  g_byte_array_unref (f->keys);
+}
+
+static void
+put_string (GByteArray *bytes, const char *text)
+{
+  put_number (bytes, strlen (text), 8);
+  g_byte_array_append (bytes, (const guint8 *)text, (guint)strlen (text));
+}
+
+/* A key of an array of N items of TYPE, which follow. */
+static void
+form_put_array (Form *f, const char *key, guint type, guint n)
+{
+  put_string (f->keys, key);
+  put_number (f->keys, 9, 4);
+  put_number (f->keys, type, 4);
+  put_number (f->keys, n, 8);
+  f->n_keys++;
+}
+
+/* The tiny model's tokenizer, as GGUF files have it inside; of another KIND than gpt2 it is refused. */
+static void
+form_put_tokenizer (Form *f, const char *kind)
+{
+  static const char *const settings[][2] = { { "tokenizer.ggml.model", NULL }, { "tokenizer.ggml.pre", "qwen2" } };
+  static const char *const added[] = { "<|endoftext|>", "<|im_start|>", "<|im_end|>" };
+  gunichar extra = 256;
+
+  for (guint i = 0; i < 2; i++, f->n_keys++)
+    {
+      put_string (f->keys, settings[i][0]);
+      put_number (f->keys, 8, 4);
+      put_string (f->keys, i == 0 ? kind : settings[i][1]);
+    }
+  form_put_array (f, "tokenizer.ggml.tokens", 8, 256 + G_N_ELEMENTS (added));
+  for (guint b = 0; b < 256; b++)
+    {
+      gboolean same = (b >= 33 && b <= 126) || (b >= 161 && b <= 172) || b >= 174;
+      char letter[8] = "";
+
+      g_unichar_to_utf8 (same ? b : extra++, letter);
+      put_string (f->keys, letter);
+    }
+  for (guint i = 0; i < G_N_ELEMENTS (added); i++)
+    put_string (f->keys, added[i]);
+  form_put_array (f, "tokenizer.ggml.token_type", 5, 256 + G_N_ELEMENTS (added));
+  for (guint i = 0; i < 256 + G_N_ELEMENTS (added); i++)
+    put_number (f->keys, i < 256 ? 1 : 3, 4);
+  form_put_array (f, "tokenizer.ggml.merges", 8, 0);
 }
 
 static ZieWeightFile *
@@ -348,6 +399,35 @@ test_gguf (Fixture *f, gconstpointer data)
   check_source (f, &(ZieModelSource) { .path = f->folder, .tokenizer = f->tokenizer }, "GGUF");
 }
 
+/* The text encoder's own file has the tokenizer, which is used where no other lies with it. */
+static void
+test_gguf_tokenizer (Fixture *f, gconstpointer data)
+{
+  g_autofree char *text = g_build_filename (f->folder, "b.gguf", NULL);
+  Form t = form_new (TRUE), q = form_new (TRUE), v = form_new (FALSE), other = form_new (TRUE);
+  const ZieModelSource source = { .path = f->folder };
+  g_autoptr(GError) error = NULL;
+  g_autoptr(ZieModel) model = NULL;
+
+  put_transformer (&t, f->reference, "", ZIE_DTYPE_F32);
+  form_write (&t, f->folder, "a.gguf");
+  put_text_encoder (&q, f->reference, "", TRUE, ZIE_DTYPE_BF16);
+  form_put_tokenizer (&q, "gpt2");
+  form_write (&q, f->folder, "b.gguf");
+  put_vae (&v, f->reference, "first_stage_model.", ZIE_DTYPE_BF16);
+  form_write (&v, f->folder, "c.safetensors");
+  check_source (f, &source, "GGUF");
+  model = zie_model_open_source (&source, &error);
+  g_assert_no_error (error);
+  g_assert_cmpstr (zie_model_get_info (model)->tokenizer, ==, text);
+  g_assert_cmpuint (zie_model_count_tokens (model, "a caf\xc3\xa9"), ==, zie_model_count_tokens (f->model, "a caf\xc3\xa9"));
+
+  put_text_encoder (&other, f->reference, "", TRUE, ZIE_DTYPE_BF16);
+  form_put_tokenizer (&other, "llama");
+  form_write (&other, f->folder, "b.gguf");
+  check_refused (&source, ZIE_ERROR_MODEL_UNSUPPORTED, "tokenizer.ggml.model is llama");
+}
+
 static void
 test_all_in_one (Fixture *f, gconstpointer data)
 {
@@ -524,7 +604,8 @@ int
 main (int argc, char **argv)
 {
   static const struct { const char *name; void (*func) (Fixture *f, gconstpointer data); } tests[] = {
-    { "/forms/comfy", test_comfy },     { "/forms/gguf", test_gguf },       { "/forms/all-in-one", test_all_in_one },
+    { "/forms/comfy", test_comfy },     { "/forms/gguf", test_gguf },       { "/forms/gguf-tokenizer", test_gguf_tokenizer },
+    { "/forms/all-in-one", test_all_in_one },
     { "/forms/hugging-face", test_hugging_face }, { "/forms/scales", test_scales }, { "/forms/refused", test_refused },
     { "/forms/unreadable", test_unreadable },
   };
