@@ -2,12 +2,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """One small random model in every form, written by the packages that other programs write them with: the same picture from all.
 
-    check-forms.py ZIMAGE [--keep FOLDER] [--only WORD]
+    check-forms.py ZIMAGE [--keep FOLDER] [--only WORD] [--device cuda]
 
 Writes a diffusers directory and, with `gguf` and `safetensors`, the same numbers as ComfyUI's files (fused, with prefixes, bf16,
 fp8 with and without scales), an all-in-one checkpoint, GGUF of every type, Hugging Face and ModelScope caches and mixtures of
 these; where a form stores other numbers, their expansion by the gguf package or torch is written as a diffusers directory of
-float32 and is what it is compared to.  Pictures are compared byte by byte, in f32 and in bf16.  Exit status 77: packages are missing.
+float32 and is what it is compared to.  Pictures are compared byte by byte, in f32 and in bf16, on a card in bf16 alone.  Exit status
+77: packages are missing.
 """
 import argparse
 import json
@@ -239,8 +240,8 @@ def comfy_folder(root, transformer, text, vae, names=("anything.safetensors", "s
 
 
 class Checker:
-    def __init__(self, zimage, root, only):
-        self.zimage, self.root, self.only, self.n, self.bad = zimage, root, only, 0, 0
+    def __init__(self, zimage, root, only, device):
+        self.zimage, self.root, self.only, self.device, self.n, self.bad = zimage, root, only, device, 0, 0
         empty = os.path.join(root, "empty")
         self.env = dict(os.environ, HOME=empty, HF_HOME=empty, MODELSCOPE_CACHE=empty, XDG_DATA_HOME=empty, HF_HUB_CACHE="", LC_ALL="C.UTF-8")
 
@@ -250,7 +251,7 @@ class Checker:
     def picture(self, arguments, dtype):
         out = self.path("picture.png")
         done = subprocess.run([self.zimage, "generate", "-p", "a red cat", "--width", "64", "--height", "48", "--steps", "2", "--seed", "7", "--device",
-                               "cpu", "--dtype", dtype, "-o", out, *arguments], capture_output=True, env=self.env)
+                               self.device, "--dtype", dtype, "-o", out, *arguments], capture_output=True, env=self.env)
         if done.returncode != 0:
             return done.stderr.decode()
         with open(out, "rb") as f:
@@ -265,7 +266,7 @@ class Checker:
     def check(self, name, arguments, reference):
         if self.only and self.only not in name:
             return
-        for dtype in ("f32", "bf16"):
+        for dtype in ("f32", "bf16") if self.device == "cpu" else ("bf16",):
             want, got = self.picture(["--model", reference], dtype), self.picture(arguments, dtype)
             ok = isinstance(want, bytes) and want == got
             self.n += 1
@@ -279,9 +280,10 @@ def main():
     ap.add_argument("zimage")
     ap.add_argument("--keep", metavar="FOLDER")
     ap.add_argument("--only", metavar="WORD")
+    ap.add_argument("--device", default="cpu")
     a = ap.parse_args()
     root = a.keep or tempfile.mkdtemp(prefix="zie-forms-")
-    c, state = Checker(os.path.abspath(a.zimage), root, a.only), make_state()
+    c, state = Checker(os.path.abspath(a.zimage), root, a.only, a.device), make_state()
     tr, te, vae = (state[p] for p in PARTS)
     try:
         ref = write_diffusers(c.path("ref"), state)
