@@ -74,10 +74,70 @@ run_mma (const CudaCard *card, CudaStream stream, const CudaAttention *a, const 
   return (a->d <= 64 ? shape->run64 : shape->run128) (stream, &args, a->heads, a->causal);
 }
 
+/* Any head size and stride: a warp has one query, whose keys it passes one by one.  For the small models that have 24 channels a
+ * head; what the released ones have goes to the tiles. */
+enum { ANY_WARPS = 4, ANY_PARTS = 128 / 32 };
+
+__global__ void __launch_bounds__ (ANY_WARPS * 32)
+attention_any_kernel (CudaAttention a)
+{
+  const int lane = threadIdx.x & 31, head = blockIdx.y, kv_head = head / (a.heads / a.kv_heads);
+  const int64_t row = (int64_t)blockIdx.x * ANY_WARPS + threadIdx.x / 32, n = a.causal ? row + 1 : a.n;
+  float q[ANY_PARTS], sum[ANY_PARTS] = {}, highest = -INFINITY, total = 0;
+
+  if (row >= a.m)
+    return;
+#pragma unroll
+  for (int i = 0; i < ANY_PARTS; i++)
+    {
+      int c = lane + 32 * i;
+      q[i] = c < a.d ? bf16_to_float (a.q[row * a.ldq + head * a.d + c]) * a.scale * 1.4426950408889634f : 0;
+    }
+  for (int64_t j = 0; j < n; j++)
+    {
+      const cuda_bf16 *k = a.k + j * a.ldk + kv_head * a.d, *v = a.v + j * a.ldv + kv_head * a.d;
+      float score = 0, before = highest, share, kept;
+
+#pragma unroll
+      for (int i = 0; i < ANY_PARTS; i++)
+        if (lane + 32 * i < a.d)
+          score = fmaf (q[i], bf16_to_float (k[lane + 32 * i]), score);
+      score = warp_sum (score);
+      highest = fmaxf (highest, score);
+      kept = exp2f (before - highest);
+      share = exp2f (score - highest);
+      total = total * kept + share;
+#pragma unroll
+      for (int i = 0; i < ANY_PARTS; i++)
+        if (lane + 32 * i < a.d)
+          sum[i] = fmaf (share, bf16_to_float (v[lane + 32 * i]), sum[i] * kept);
+    }
+#pragma unroll
+  for (int i = 0; i < ANY_PARTS; i++)
+    if (lane + 32 * i < a.d)
+      a.o[row * a.ldo + head * a.d + lane + 32 * i] = float_to_bf16 (sum[i] / total);
+}
+
+static int
+run_any (CudaStream stream, const CudaAttention *a)
+{
+  const dim3 grid ((unsigned)((a->m + ANY_WARPS - 1) / ANY_WARPS), (unsigned)a->heads);
+
+  return a->m > 0 ? launch_kernel (attention_any_kernel, grid, ANY_WARPS * 32, 0, stream, *a) : 0;
+}
+
+/* The tiles are copied in pieces of 8 numbers. */
+static bool
+is_regular (const CudaAttention *a)
+{
+  return a->d % 16 == 0 && a->ldq % 8 == 0 && a->ldk % 8 == 0 && a->ldv % 8 == 0 && a->ldo % 8 == 0 && (uintptr_t)a->q % 16 == 0
+         && (uintptr_t)a->k % 16 == 0 && (uintptr_t)a->v % 16 == 0 && (uintptr_t)a->o % 16 == 0;
+}
+
 static bool
 is_valid (const CudaAttention *a)
 {
-  return a->d > 0 && a->d <= 128 && a->d % 16 == 0 && a->heads > 0 && a->kv_heads > 0 && a->heads % a->kv_heads == 0 &&
+  return a->d > 0 && a->d <= 128 && a->heads > 0 && a->kv_heads > 0 && a->heads % a->kv_heads == 0 &&
          a->heads <= 65535 && a->n > 0 && a->m >= 0 && a->m < 1 << 30 && a->n < 1 << 30 &&
          (!a->causal || a->m == a->n) && a->scale > 0;
 }
@@ -87,6 +147,8 @@ zie_cuda_attention_variant (const CudaCard *card, CudaStream stream, const CudaA
 {
   if (!is_valid (a))
     return (int)cudaErrorInvalidValue;
+  if (!is_regular (a))
+    return run_any (stream, a);
   if (!strncmp (name, "hopper", 6))
     return zie_cuda_attention_hopper_serves (card, a) ? zie_cuda_attention_hopper (card, stream, a, name)
                                                       : (int)cudaErrorNotSupported;
