@@ -171,6 +171,13 @@ plan_unchecked (ZieModel *model, const ZieDevice *device, const ZieRequest *requ
   ZieDecodePlan decode;
 
   self->ref_count = 1;
+  if (request->n_steps < 1 || request->n_images < 1 || request->width < ZIE_SIZE_STEP || request->height < ZIE_SIZE_STEP)
+    {
+      g_set_error (error, ZIE_ERROR, ZIE_ERROR_INVALID_REQUEST, "%d steps, %d pictures of %d x %d cannot be planned: a request needs at "
+                   "least 1 step, 1 picture, %d x %d", request->n_steps, request->n_images, request->width, request->height, ZIE_SIZE_STEP,
+                   ZIE_SIZE_STEP);
+      return NULL;
+    }
   if (!counter_init (&c->counter, device, request->compute, error))
     return NULL;
   self->device = *device;

@@ -4,7 +4,9 @@
 #include "soak-hog.h"
 
 #include <dlfcn.h>
+#include <signal.h>
 #include <stdio.h>
+#include <sys/prctl.h>
 
 #define MAX_PIECES 8
 #define PIECE ((size_t)64 << 20)
@@ -50,6 +52,7 @@ soak_hog (int index, guint64 leave, guint32 seed)
   void *context;
   int device;
 
+  prctl (PR_SET_PDEATHSIG, SIGKILL);             /* a soak that is killed leaves nobody on the card */
   if (!open_driver (&cuda) || cuda.init (0) != 0 || cuda.get_device (&device, index) != 0 || cuda.retain (&context, device) != 0
       || cuda.set_current (context) != 0)
     {

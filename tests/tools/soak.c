@@ -390,7 +390,7 @@ soak (Soak *self)
       g_auto(ZieRequest) request = { 0 };
       g_auto(Result) result = { 0 }, twin = { 0 };
 
-      if (number == PROBE)
+      if (number >= PROBE && probe.prompt == NULL)
         make_probe (self, &probe);
       if (number >= next_probe || number >= n_jobs - 2)
         {
