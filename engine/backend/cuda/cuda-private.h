@@ -22,7 +22,7 @@
 #define PACE_MARKS 3
 
 /* Copies between pageable and device memory pass through these blocks of pinned memory. */
-#define CUDA_STAGE_SIZE ((gsize)16 << 20)
+#define CUDA_STAGE_SIZE ((gsize)32 << 20)
 #define CUDA_N_STAGES 4
 #define CUDA_BOUNCE_SIZE ((gsize)16 << 20)
 

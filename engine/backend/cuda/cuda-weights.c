@@ -13,7 +13,7 @@
 
 #define ALIGN ((gsize)256)
 /* What one thread converts at a time, bytes of the device's form. */
-#define PIECE_SIZE ((gsize)1 << 20)
+#define PIECE_SIZE ((gsize)512 << 10)
 /* Numbers in whole blocks of every quantised type. */
 #define WHOLE ((gint64)ZIE_DTYPE_MAX_BLOCK)
 #define TOLD_SIZE ((guint64)1 << 30)

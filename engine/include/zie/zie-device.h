@@ -21,7 +21,7 @@ struct _ZieDevice
   double link_bytes_per_second;    /* from host memory to a device of its own; 0: it computes in host memory */
   guint64 memory_base;             /* what a process takes of its memory by opening it (context, libraries) */
   /* Of a device with memory of its own: the host's memory that is free, 0 where that is not known, and what opening the
-   * device locks of it. */
+   * device takes of it. */
   guint64 host_free, host_base;
 };
 
