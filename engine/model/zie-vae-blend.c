@@ -77,7 +77,8 @@ static void
 blend_above (const Tiles *t)
 {
   const float *strip = t->above + (gsize)t->j * rgb_floats ((gint64)t->blend * t->tile * ZIE_VAE_SCALE);
-  int rows_above = side_of (t, t->i - 1, t->n_down, t->h) * ZIE_VAE_SCALE, kept = MIN (rows_above, t->blend), n = MIN (kept, t->rows);
+  int rows_above = side_of (t, t->i - 1, t->n_down, t->h) * ZIE_VAE_SCALE;
+  int kept = MIN (rows_above, t->blend), n = MIN (kept, t->rows);
 
   for (int y = 0; y < n; y++)
     mix (t->pixels + rgb_floats ((gint64)y * t->columns), strip + rgb_floats ((gint64)(kept - n + y) * t->columns), y, n,
@@ -87,7 +88,8 @@ blend_above (const Tiles *t)
 static void
 blend_left (const Tiles *t)
 {
-  int columns_left = side_of (t, t->j - 1, t->n_across, t->w) * ZIE_VAE_SCALE, kept = MIN (columns_left, t->blend), n = MIN (kept, t->columns);
+  int columns_left = side_of (t, t->j - 1, t->n_across, t->w) * ZIE_VAE_SCALE;
+  int kept = MIN (columns_left, t->blend), n = MIN (kept, t->columns);
 
   for (int y = 0; y < t->rows; y++)
     for (int x = 0; x < n; x++)
@@ -100,7 +102,8 @@ keep_strips (const Tiles *t)
   float *above = t->above + (gsize)t->j * rgb_floats ((gint64)t->blend * t->tile * ZIE_VAE_SCALE);
   int rows = MIN (t->rows, t->blend), columns = MIN (t->columns, t->blend);
 
-  memcpy (above, t->pixels + rgb_floats ((gint64)(t->rows - rows) * t->columns), rgb_floats ((gint64)rows * t->columns) * sizeof (float));
+  memcpy (above, t->pixels + rgb_floats ((gint64)(t->rows - rows) * t->columns),
+          rgb_floats ((gint64)rows * t->columns) * sizeof (float));
   for (int y = 0; y < t->rows; y++)
     memcpy (t->left + rgb_floats ((gint64)y * t->blend), t->pixels + rgb_floats ((gint64)(y + 1) * t->columns - columns),
             rgb_floats (columns) * sizeof (float));

@@ -102,7 +102,8 @@ narrow (ZieOpCtx *ctx, ZieVaeWalk *walk, const ZieConv *conv)
 {
   ZieMark mark = zie_arena_mark (ctx->arena);
   ZieTensor *x = &walk->x.t;
-  gsize row = (gsize)x->w * zie_dtype_row_size (ctx->act, conv->out), wide_row = (gsize)x->w * zie_dtype_row_size (ctx->act, x->cols);
+  gsize row = (gsize)x->w * zie_dtype_row_size (ctx->act, conv->out);
+  gsize wide_row = (gsize)x->w * zie_dtype_row_size (ctx->act, x->cols);
   gint64 step = CLAMP ((gint64)(NARROW_SCRATCH / row), 1, x->h), n_steps = (x->h + step - 1) / step;
   gboolean is_upwards = walk->at == 0 || walk->offset > 0;
   ZieTensor scratch = zie_tensor_new_image (ctx->arena, ctx->act, step, x->w, conv->out);

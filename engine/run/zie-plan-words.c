@@ -56,8 +56,8 @@ append_decode (GString *s, const ZiePlan *self)
   const ZieVaeCut *cut = &self->decode.cut;
   g_autofree char *words = zie_plan_describe_decode (self);
 
-  g_string_append_printf (s, "{\"cut\":\"%s\",\"band_rows\":%d,\"last_block_twice\":%s,\"spilled\":%" G_GUINT64_FORMAT ",\"levels\":[", words,
-                          cut->band_rows, cut->halve_last ? "true" : "false", self->stages[ZIE_STAGE_DECODE].bytes_spilled);
+  g_string_append_printf (s, "{\"cut\":\"%s\",\"band_rows\":%d,\"last_block_twice\":%s,\"spilled\":%" G_GUINT64_FORMAT ",\"levels\":[",
+                          words, cut->band_rows, cut->halve_last ? "true" : "false", self->stages[ZIE_STAGE_DECODE].bytes_spilled);
   for (int i = 0; i < ZIE_VAE_LEVELS; i++)
     g_string_append_printf (s, "%s\"%s\"", i ? "," : "", names[cut->places[i]]);
   g_string_append (s, "]}");
@@ -113,8 +113,9 @@ zie_plan_to_text (const ZiePlan *self)
       g_string_append_printf (s, "%-8s %-9s %12s %12s %12.3f %10.2f\n", zie_stage_name ((ZieStage)stage), placement_name (p->placement),
                               weights, memory, p->flops / 1e12, p->seconds);
     }
-  g_string_append_printf (s, "\npeak of memory %s (arena %s), about %.1f s, decoded in %d bands (%s)\n", ram, arena, self->seconds,
-                          zie_plan_get_n_bands (self), decode);
+  g_string_append_printf (s, "\npeak of memory %s (arena %s), about %.1f s\n", ram, arena, self->seconds);
+  g_string_append_printf (s, "decode: %s; the picture comes in %d piece%s\n", decode, zie_plan_get_n_bands (self),
+                          zie_plan_get_n_bands (self) == 1 ? "" : "s");
   if (self->has_device_memory)
     {
       g_autofree char *vram = g_format_size_full (self->vram_peak, G_FORMAT_SIZE_IEC_UNITS);

@@ -191,6 +191,17 @@ append_request (const ZieReport *self, GString *s)
   g_string_append_c (s, '\n');
 }
 
+/* In words as in `zimage plan`. */
+static void
+append_decode (const ZieReport *self, GString *s)
+{
+  g_autofree char *decode = zie_plan_describe_decode (self->plan);
+  int n = zie_plan_get_n_bands (self->plan);
+
+  g_string_append_printf (s, "decode     %s: %s; the picture comes in %d piece%s\n", zie_decode_name (self->request.decode), decode, n,
+                          n == 1 ? "" : "s");
+}
+
 static void
 append_result (const ZieReport *self, GString *s)
 {
@@ -331,6 +342,7 @@ zie_report_to_text (const ZieReport *self)
   append_model (self, s);
   append_device (self, s);
   append_request (self, s);
+  append_decode (self, s);
   append_result (self, s);
   append_stages (self, s);
   append_pictures (self, s);

@@ -26,7 +26,7 @@ struct _ZieEvent
   int image_index;       /* which picture of the request */
   union
   {
-    struct { ZieStage stage; double fraction; int layer, n_layers; } stage;   /* layer of n_layers is done; 0 of 0: not told */
+    struct { ZieStage stage; double fraction; int layer, n_layers; } stage;   /* layer of n_layers is done; 0 of 0: not said */
     struct { int index, total; double seconds, seconds_left; guint64 vram_used, ram_used; } step;
     struct { int step; ZieImage *image; } preview;
     struct { int index, total, x, y; ZieImage *image; } tile;

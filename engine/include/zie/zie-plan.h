@@ -43,7 +43,8 @@ ZIE_API guint64 zie_plan_get_vram_peak (const ZiePlan *self);
 ZIE_API guint64 zie_plan_get_ram_peak (const ZiePlan *self);     /* anonymous memory, arena included */
 ZIE_API double zie_plan_get_seconds (const ZiePlan *self);       /* of the whole request, all images */
 ZIE_API int zie_plan_get_n_bands (const ZiePlan *self);          /* of the decode */
-/* How the decode is cut: "tiles of 512 pixels that share 64", "whole", "bands of 64 rows", "bands of 128 rows, spilled from level 3: 4.3 GB".  Free with g_free(). */
+/* How the decode is cut: "whole", "bands of 64 rows", "bands of 128 rows, spilled from level 3: 4.3 GB", "tiles of 512 pixels that
+ * share 64".  Free with g_free(). */
 ZIE_API char *zie_plan_describe_decode (const ZiePlan *self);
 ZIE_API char *zie_plan_to_json (const ZiePlan *self);
 ZIE_API char *zie_plan_to_text (const ZiePlan *self);            /* a table for people */
