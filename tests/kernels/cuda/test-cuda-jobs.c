@@ -326,7 +326,16 @@ wait_until_used (gsize used)
     g_thread_yield ();
 }
 
-/* Long without a job: the card is as it was before the first; the next picture is the same one; so also with a model that was closed. */
+static gboolean
+is_mapped (const char *path)
+{
+  g_autofree char *maps = NULL;
+
+  return g_file_get_contents ("/proc/self/maps", &maps, NULL, NULL) && strstr (maps, path) != NULL;
+}
+
+/* Long without a job: the card is as it was before the first; the next picture is the same one.  A model that was closed
+ * is let go of. */
 static void
 idle (void)
 {
@@ -341,7 +350,10 @@ idle (void)
       wait_until_used (before);
     }
   run_well (&f, right);
+  g_assert_true (is_mapped (folder));
   g_clear_pointer (&f.model, zie_model_unref);
+  while (is_mapped (folder))
+    g_usleep (1000);
   wait_until_used (before);
   fixture_clear (&f);
 }
