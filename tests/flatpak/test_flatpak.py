@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The installed Flatpak, as a person meets it: it starts, makes a picture with the model that comes along, saves it through the
-portal's dialog to a folder that the sandbox cannot see, and ends.
+portal's dialog to a folder that the sandbox cannot see, and finishes its work without a window.
 
 usage: ui-session.sh -f -o OUT /usr/bin/python3 tests/flatpak/test_flatpak.py
 FLATPAK_USER_DIR says where it is installed, if not in the user's own place."""
@@ -48,4 +48,11 @@ app.wait_text('Saved as')
 ui.screenshot('flatpak-saved.png')
 with open(path, 'rb') as f:
     s.check(b'red apple on a blue background' in f.read(), 'with its recipe')
-s.end(app)
+
+# Closed in the middle of work: the desktop is asked, and the sandbox lives until the pictures are done.
+for _ in range(4): ui.key('ctrl+Return')
+ui.key('ctrl+w')
+ui.click(app.find('button', 'Finish in Background'))
+s.check(app.proc.wait(120) == 0, 'work goes on without a window, and the program ends when it is done')
+n = len(inside('sh', '-c', 'ls $XDG_DATA_HOME/zimage-studio/pictures').split())
+s.check(n == 5, 'all pictures are in the folder of its own (%d)' % n)
