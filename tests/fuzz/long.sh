@@ -6,8 +6,9 @@
 #   tests/fuzz/long.sh --pack TARGETS_DIR DIR                 make DIR: the targets with every library that they load, for another machine
 #
 # OUT gets a folder a target: what the corpus of the tree grew to (corpus/), what made it fail (found/), libFuzzer's words (log).
-# After a failure the target goes on with the time that is left.  At the end there is one line a target, also in OUT/summary, and
-# the status is 1 where anything failed.  To see a failure again: TARGET OUT/NAME/found/FILE; to keep it: into corpus/NAME.
+# After a failure the target goes on with the time that is left; a later call with the same OUT goes on where this one ended.  At the
+# end there is one line a target, of all calls together, also in OUT/summary, and the status is 1 where anything failed.  To see a
+# failure again: TARGET OUT/NAME/found/FILE; to keep it: into corpus/NAME.
 set -euo pipefail
 here=$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")
 
@@ -59,14 +60,15 @@ fuzz ()
 # What OUT/NAME/log says of all its runs: executions, a second, edges covered at the start and at the end, failures, slowest input.
 summarise ()
 {
-  local name=$1 out=$2 seconds=$3
-  awk -v name="$name" -v found="$(ls "$out/found" | wc -l)" -v grown="$(ls "$out/corpus" | wc -l)" -v seconds="$seconds" '
+  local name=$1 out=$2
+  awk -v name="$name" -v found="$(ls "$out/found" | wc -l)" -v grown="$(ls "$out/corpus" | wc -l)" '
+    /^== for [0-9]+ s/ { seconds += $3 }
     /^stat::number_of_executed_units/ { runs += $2 }
     /^stat::slowest_unit_time_sec/ { if ($2 > slowest) slowest = $2 }
     /^stat::peak_rss_mb/ { if ($2 > rss) rss = $2 }
     /^#[0-9]+\t.*cov: / { for (i = 1; i < NF; i++) if ($i == "cov:") { if (/INITED/ && first == "") first = $(i + 1); last = $(i + 1) } }
     /^== ended/ { ends++ }
-    END { printf "%-12s %12d %9.0f %6d %6d %7d %6d %6d %5d s %5d MB\n", name, runs, runs / seconds, first, last, grown, found, ends, slowest, rss
+    END { printf "%-12s %6d s %12d %9.0f %6d %6d %7d %6d %6d %5d s %5d MB\n", name, seconds, runs, runs / seconds, first, last, grown, found, ends, slowest, rss
           exit found > 0 || ends > 0 || runs == 0 }' "$out/log"
 }
 
@@ -94,16 +96,17 @@ done
 cd "$out"             # what a target leaves beside itself
 for target in "${targets[@]}"; do
   mkdir -p "$out/${target##*/fuzz-}"
-  : >"$out/${target##*/fuzz-}/log"
+  echo "== for $seconds s" >>"$out/${target##*/fuzz-}/log"
   fuzz "$target" "$seconds" "$out/${target##*/fuzz-}" &
 done
 wait
 
 rc=0
+rm -f "$out/failed"
 {
-  printf '%-12s %12s %9s %6s %6s %7s %6s %6s %7s %8s\n' target runs per-sec cov-0 cov-1 new failed ends slowest rss
+  printf '%-12s %8s %12s %9s %6s %6s %7s %6s %6s %7s %8s\n' target time runs per-sec cov-0 cov-1 new failed ends slowest rss
   for target in "${targets[@]}"; do
-    summarise "${target##*/fuzz-}" "$out/${target##*/fuzz-}" "$seconds" || echo "${target##*/fuzz-}" >>"$out/failed"
+    summarise "${target##*/fuzz-}" "$out/${target##*/fuzz-}" || echo "${target##*/fuzz-}" >>"$out/failed"
   done
 } | tee "$out/summary"
 [ ! -s "$out/failed" ] || rc=1
