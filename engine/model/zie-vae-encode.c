@@ -25,6 +25,7 @@ trunk (const ZieVae *self, ZieOpCtx *ctx, ZieVaeWalk *walk, gpointer data)
 
   for (int i = 0; i < ZIE_VAE_LEVELS && !zie_op_cancelled (ctx); i++)
     {
+      zie_op_enter (ctx, ZIE_PLACE_VAE_ENCODER, i);
       for (int j = 0; j < net->levels[i].n_res && !zie_op_cancelled (ctx); j++)
         zie_vae_res (self, ctx, walk, &net->levels[i].res[j]);
       if (net->levels[i].has_resample)
@@ -34,6 +35,7 @@ trunk (const ZieVae *self, ZieOpCtx *ctx, ZieVaeWalk *walk, gpointer data)
   if (zie_op_cancelled (ctx))
     return FALSE;
 
+  zie_op_enter (ctx, ZIE_PLACE_VAE_ENCODER, ZIE_VAE_LEVELS);       /* the middle, and the last norm */
   zie_vae_res (self, ctx, walk, &net->mid[0]);
   if (self->config.mid_attention)
     zie_vae_attention (self, ctx, walk, &net->attention);

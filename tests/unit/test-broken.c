@@ -232,6 +232,30 @@ out_of_range (gconstpointer data)
   fixture_clear (&f);
 }
 
+/* The picture to start from is encoded in the stage that is shared by all. */
+static void
+encoder (void)
+{
+  g_autoptr(GError) error = NULL;
+  guint8 *pixels = g_malloc (3 * SIDE * SIDE);
+  ZieVaeRes *res;
+  Fixture f;
+
+  fixture_init (&f, ZIE_COMPUTE_BF16);
+  for (guint i = 0; i < 3 * SIDE * SIDE; i++)
+    pixels[i] = (guint8)(i * i);
+  f.request.init_image = zie_image_new (SIDE, SIDE, 3 * SIDE, g_bytes_new_take (pixels, 3 * SIDE * SIDE));
+  f.request.strength = 1;
+  res = &f.model->vae.encoder.levels[1].res[0];
+  plant (&f, &res->norm1.beta, 5, 1, 0);
+  plant_pair (&f, &res->norm1.gamma, &res->conv1.weight, 9);
+  g_assert_true (run (&f, &error));
+  g_assert_no_error (error);
+  g_assert_cmpuint (f.redo, ==, 1u << ZIE_STAGE_REFINE);
+  g_assert_nonnull (strstr (f.reason, "block 2 of the VAE encoder"));
+  fixture_clear (&f);
+}
+
 /* No number at all: an error that names the layer, after one try in f32 where the first was not in f32. */
 static void
 not_a_number (gconstpointer data)
@@ -407,6 +431,7 @@ main (int argc, char **argv)
       g_test_add_data_func (nan, GINT_TO_POINTER (stage), not_a_number);
     }
   g_test_add_data_func ("/broken/out-of-range/text-ref", GINT_TO_POINTER (4 | ZIE_STAGE_TEXT), out_of_range);
+  g_test_add_func ("/broken/encoder", encoder);
   g_test_add_func ("/broken/flat", flat);
   g_test_add_func ("/broken/no-memory", no_memory);
   g_test_add_func ("/broken/refused", refused);
