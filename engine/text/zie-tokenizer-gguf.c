@@ -62,8 +62,9 @@ read_tokens (const char *path, const ZieGguf *file, ZieBpe *bpe, GArray *added, 
     }
   if (types == NULL || n_types != tokens.n)
     {
-      g_set_error (error, ZIE_ERROR, ZIE_ERROR_FILE_CORRUPT, "%s: %s has %" G_GUINT64_FORMAT " numbers, expected one for each of the %" G_GUINT64_FORMAT
-                   " tokens", path, types_key, n_types, tokens.n);
+      g_set_error (error, ZIE_ERROR, ZIE_ERROR_FILE_CORRUPT,
+                   "%s: %s has %" G_GUINT64_FORMAT " numbers, expected one for each of the %" G_GUINT64_FORMAT " tokens", path,
+                   types_key, n_types, tokens.n);
       return FALSE;
     }
 

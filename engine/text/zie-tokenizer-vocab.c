@@ -123,7 +123,8 @@ read_added_tokens (const char *path, JsonObject *object, GArray *added, GError *
       ZieAddedToken token;
       gint64 id;
 
-      if (!zie_tokenizer_check_added (l->data, path, error) || !zie_json_get_int (object, path, l->data, NULL, 0, ZIE_BPE_MAX_ID, &id, error))
+      if (!zie_tokenizer_check_added (l->data, path, error)
+          || !zie_json_get_int (object, path, l->data, NULL, 0, ZIE_BPE_MAX_ID, &id, error))
         return FALSE;
       token = (ZieAddedToken) { g_strdup (l->data), strlen (l->data), (guint32)id };
       g_array_append_val (added, token);
@@ -168,8 +169,9 @@ read_added (const char *folder, GArray *added, GError **error)
     }
   if (!g_file_test (tokens, G_FILE_TEST_EXISTS))
     {
-      g_set_error (error, ZIE_ERROR, ZIE_ERROR_FILE_NOT_FOUND, "%s: neither a tokenizer_config.json with added_tokens_decoder nor an added_tokens.json "
-                   "lies beside vocab.json; fetch one of them, or tokenizer.json, which has everything", folder);
+      g_set_error (error, ZIE_ERROR, ZIE_ERROR_FILE_NOT_FOUND,
+                   "%s: neither a tokenizer_config.json with added_tokens_decoder nor an added_tokens.json lies beside vocab.json; "
+                   "fetch one of them, or tokenizer.json, which has everything", folder);
       return FALSE;
     }
   if (!(object = zie_json_load_object (tokens, error)))
