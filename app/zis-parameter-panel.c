@@ -220,6 +220,7 @@ plan_now (gpointer user_data)
   self->planning = g_cancellable_new ();
 
   zis_recipe_get_request (self->recipe, &request);
+  zis_session_prepare (self->session, &request);
   if (*request.prompt == '\0')
     {
       /* A plan needs some prompt; an ordinary one has a few words. */

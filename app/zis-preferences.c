@@ -15,9 +15,10 @@ struct _ZisPreferences
   AdwPreferencesPage parent_instance;
 
   AdwActionRow *model_row, *folder_row;
-  AdwComboRow *device_row, *preview_row, *style_row;
+  AdwComboRow *device_row, *preview_row, *decode_row, *style_row;
   GtkWidget *model_reset, *model_button, *folder_button, *keep_switch, *notify_switch;
-  GtkAdjustment *limit_adjustment;
+  GtkAdjustment *limit_adjustment, *tile_adjustment, *overlap_adjustment;
+  GtkWidget *tile_row, *overlap_row;
 
   GSettings *settings;       /* owned */
   ZisSession *session;       /* owned */
@@ -47,6 +48,46 @@ static GVariant *
 row_to_preview (const GValue *value, const GVariantType *type, gpointer user_data)
 {
   return g_variant_new_uint32 (preview_steps[MIN (g_value_get_uint (value), G_N_ELEMENTS (preview_steps) - 1)]);
+}
+
+static gboolean
+decode_to_row (GValue *value, GVariant *variant, gpointer user_data)
+{
+  ZieDecode decode = ZIE_DECODE_EXACT;
+
+  zie_decode_from_name (g_variant_get_string (variant, NULL), &decode);
+  g_value_set_uint (value, decode);
+  return TRUE;
+}
+
+static GVariant *
+row_to_decode (const GValue *value, const GVariantType *type, gpointer user_data)
+{
+  return g_variant_new_string (zie_decode_name (g_value_get_uint (value) == ZIE_DECODE_BLEND ? ZIE_DECODE_BLEND : ZIE_DECODE_EXACT));
+}
+
+/* The engine takes multiples of 8. */
+static gboolean
+pixels_to_value (GValue *value, GVariant *variant, gpointer user_data)
+{
+  g_value_set_double (value, g_variant_get_uint32 (variant));
+  return TRUE;
+}
+
+static GVariant *
+value_to_pixels (const GValue *value, const GVariantType *type, gpointer user_data)
+{
+  return g_variant_new_uint32 ((guint32) (g_value_get_double (value) / 8 + 0.5) * 8);
+}
+
+/* Tiles are of blending alone. */
+static void
+on_decode (ZisPreferences *self)
+{
+  gboolean is_blend = adw_combo_row_get_selected (self->decode_row) == ZIE_DECODE_BLEND;
+
+  gtk_widget_set_visible (self->tile_row, is_blend);
+  gtk_widget_set_visible (self->overlap_row, is_blend);
 }
 
 static const char *const styles[] = { "system", "light", "dark" };
@@ -217,6 +258,11 @@ zis_preferences_class_init (ZisPreferencesClass *klass)
   gtk_widget_class_bind_template_child (widget_class, ZisPreferences, device_row);
   gtk_widget_class_bind_template_child (widget_class, ZisPreferences, preview_row);
   gtk_widget_class_bind_template_child (widget_class, ZisPreferences, style_row);
+  gtk_widget_class_bind_template_child (widget_class, ZisPreferences, decode_row);
+  gtk_widget_class_bind_template_child (widget_class, ZisPreferences, tile_row);
+  gtk_widget_class_bind_template_child (widget_class, ZisPreferences, overlap_row);
+  gtk_widget_class_bind_template_child (widget_class, ZisPreferences, tile_adjustment);
+  gtk_widget_class_bind_template_child (widget_class, ZisPreferences, overlap_adjustment);
   gtk_widget_class_bind_template_child (widget_class, ZisPreferences, model_reset);
   gtk_widget_class_bind_template_child (widget_class, ZisPreferences, model_button);
   gtk_widget_class_bind_template_child (widget_class, ZisPreferences, folder_button);
@@ -247,6 +293,15 @@ zis_preferences_new (GSettings *settings, ZisSession *session)
                                 row_to_style, NULL, NULL);
   g_settings_bind_with_mapping (settings, "memory-limit", self->limit_adjustment, "value", G_SETTINGS_BIND_DEFAULT,
                                 limit_to_value, value_to_limit, NULL, NULL);
+
+  g_signal_connect_swapped (self->decode_row, "notify::selected", G_CALLBACK (on_decode), self);
+  g_settings_bind_with_mapping (settings, "decode", self->decode_row, "selected", G_SETTINGS_BIND_DEFAULT, decode_to_row,
+                                row_to_decode, NULL, NULL);
+  g_settings_bind_with_mapping (settings, "tile-size", self->tile_adjustment, "value", G_SETTINGS_BIND_DEFAULT, pixels_to_value,
+                                value_to_pixels, NULL, NULL);
+  g_settings_bind_with_mapping (settings, "tile-overlap", self->overlap_adjustment, "value", G_SETTINGS_BIND_DEFAULT, pixels_to_value,
+                                value_to_pixels, NULL, NULL);
+  on_decode (self);
 
   show_model (self);
   show_folder (self);

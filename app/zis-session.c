@@ -471,6 +471,19 @@ start_next (ZisSession *self)
   zis_session_plan_async (self, request, size, 1, self->planning, on_job_planned, g_object_ref (job));
 }
 
+void
+zis_session_prepare (ZisSession *self, ZieRequest *request)
+{
+  g_autofree char *decode = g_settings_get_string (self->settings, "decode");
+
+  request->preview_every = (int) g_settings_get_uint (self->settings, "preview-every");
+  zie_decode_from_name (decode, &request->decode);
+  request->tile_size = (int) g_settings_get_uint (self->settings, "tile-size");
+  request->tile_overlap = (int) g_settings_get_uint (self->settings, "tile-overlap");
+  if (self->model && !request->model_name)
+    request->model_name = g_strdup (zie_model_get_info (self->model)->name);
+}
+
 ZisJob *
 zis_session_generate (ZisSession *self, const ZieRequest *request, GError **error)
 {

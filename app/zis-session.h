@@ -49,6 +49,9 @@ gboolean zis_session_has_report (ZisSession *self);
 /* The limit of the settings, in bytes; 0 = none. */
 guint64 zis_session_get_memory_limit (ZisSession *self);
 
+/* What the preferences and the model say of every request: previews, decoding, the model's name. */
+void zis_session_prepare (ZisSession *self, ZieRequest *request);
+
 /* Checks REQUEST and queues it.  Returns a borrowed job, or NULL and why it cannot be made. */
 ZisJob *zis_session_generate (ZisSession *self, const ZieRequest *request, GError **error);
 void zis_session_cancel (ZisSession *self, ZisJob *job);

@@ -28,9 +28,7 @@ generate (ZisWindow *self)
     zis_recipe_roll_seed (self->recipe);
 
   zis_recipe_get_request (self->recipe, &request);
-  request.preview_every = (int) g_settings_get_uint (self->settings, "preview-every");
-  if (zis_session_get_info (self->session))
-    request.model_name = g_strdup (zis_session_get_info (self->session)->name);
+  zis_session_prepare (self->session, &request);
 
   if (!zis_session_generate (self->session, &request, &error))
     {
@@ -159,6 +157,7 @@ on_use_smaller_size (GtkWidget *widget, const char *name, GVariant *parameter)
   Smaller *smaller = g_new0 (Smaller, 1);
 
   zis_recipe_get_request (self->recipe, &request);
+  zis_session_prepare (self->session, &request);
   for (int i = 1; i <= SMALLER_STEPS; i++)
     {
       int width = request.width * (SMALLER_STEPS + 1 - i) / (SMALLER_STEPS + 1) / ZIE_SIZE_STEP * ZIE_SIZE_STEP;

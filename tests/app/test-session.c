@@ -253,6 +253,30 @@ test_overflow (void)
   g_string_free (text, TRUE);
 }
 
+/* Preferences are of every request. */
+static void
+test_prepare (void)
+{
+  g_autoptr(GSettings) settings = g_settings_new (ZIS_APP_ID);
+  g_autoptr(ZisSession) session = zis_session_new (settings);
+  g_auto(ZieRequest) request = { 0 };
+
+  zie_request_init (&request);
+  g_settings_set_string (settings, "decode", "blend");
+  g_settings_set_uint (settings, "tile-size", 128);
+  g_settings_set_uint (settings, "tile-overlap", 32);
+  g_settings_set_uint (settings, "preview-every", 4);
+  zis_session_prepare (session, &request);
+  g_assert_cmpint (request.decode, ==, ZIE_DECODE_BLEND);
+  g_assert_cmpint (request.tile_size, ==, 128);
+  g_assert_cmpint (request.tile_overlap, ==, 32);
+  g_assert_cmpint (request.preview_every, ==, 4);
+  g_settings_reset (settings, "decode");
+  g_settings_reset (settings, "tile-size");
+  g_settings_reset (settings, "tile-overlap");
+  g_settings_reset (settings, "preview-every");
+}
+
 int
 main (int argc, char *argv[])
 {
@@ -264,5 +288,6 @@ main (int argc, char *argv[])
   g_test_add_func ("/session/cancel", test_cancel);
   g_test_add_func ("/session/close", test_close);
   g_test_add_func ("/session/overflow", test_overflow);
+  g_test_add_func ("/session/prepare", test_prepare);
   return g_test_run ();
 }

@@ -17,6 +17,7 @@ ui.click(app.find(None, '^Keep Pictures$') if not app.all('check box', 'Keep Pic
 ui.key('Escape')
 ui.wait(lambda: 'limit is 3' in s.gauge(app), 10, 'the limit in the gauge')
 s.end(app)
+with open(os.path.join(os.environ['XDG_CONFIG_HOME'], 'glib-2.0', 'settings', 'keyfile'), 'a') as f: f.write("decode='blend'\ntile-size=uint32 128\n")
 
 app = s.start(env=env)
 s.tokens(app)
@@ -27,6 +28,7 @@ ui.wait(lambda: s.get_value(app, 'Pictures') == 3, 10, 'the number of pictures')
 check(True, 'the number of pictures survived')
 ui.key('ctrl+comma')
 check(abs(app.find('spin button', 'Memory Limit').value - 3.0) < 0.06, 'the preferences say so too')
+check(app.find('spin button', 'Tile Size').value == 128, 'blended tiles have a size')
 ui.key('Escape')
 s.end(app)
 
