@@ -142,11 +142,11 @@ check_chunks (Png *self)
 {
   const guint8 *at = self->at + 8;
 
-  while (self->end - at >= 12 && memcmp (at + 4, "IEND", 4) != 0)
+  while (self->end - at >= 8 && memcmp (at + 4, "IEND", 4) != 0)
     {
       guint32 length = (guint32)at[0] << 24 | (guint32)at[1] << 16 | (guint32)at[2] << 8 | at[3];
 
-      if (length > (gsize)(self->end - at) - 12)
+      if (self->end - at < 12 || length > (gsize)(self->end - at) - 12)
         {
           g_autofree char *problem = g_strdup_printf ("the chunk at byte %" G_GSIZE_FORMAT " says that it has %u bytes, but the file ends early",
                                                       self->size - (gsize)(self->end - at), length);
