@@ -409,7 +409,7 @@ zis_memory_bar_set_plan (ZisMemoryBar *self, ZiePlan *plan, const GError *error)
   g_clear_pointer (&self->plan, zie_plan_unref);
   g_clear_error (&self->error);
   self->plan = plan;
-  self->error = error ? g_error_copy (error) : NULL;
+  self->error = zis_plan_error_is_memory (error) ? g_error_copy (error) : NULL;     /* the gauge is of memory */
   update (self);
   if (gtk_widget_get_mapped (GTK_WIDGET (self->popover)))
     fill_plan (self);

@@ -178,6 +178,11 @@ show_plan (ZisParameterPanel *self, guint index, const ZisPlanResult *result)
       caption = g_strdup_printf (_("%s\nabout %s"), memory, time);
       spoken = g_strdup_printf (_("%d × %d, takes %s and about %s"), preset->width, preset->height, memory, time);
     }
+  else if (!zis_plan_error_is_memory (result->error))
+    {
+      caption = g_strdup (_("Not possible"));
+      spoken = g_strdup_printf (_("%d × %d, not possible with these settings"), preset->width, preset->height);
+    }
   else
     {
       caption = g_strdup (_("Too large here"));

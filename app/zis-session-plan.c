@@ -105,3 +105,10 @@ zis_plan_get_peak (ZiePlan *plan)
 
   return vram > 0 ? vram : zie_plan_get_ram_peak (plan);
 }
+
+gboolean
+zis_plan_error_is_memory (const GError *error)
+{
+  return g_error_matches (error, ZIE_ERROR, ZIE_ERROR_OUT_OF_DEVICE_MEMORY)
+         || g_error_matches (error, ZIE_ERROR, ZIE_ERROR_OUT_OF_HOST_MEMORY);
+}

@@ -76,6 +76,9 @@ void zis_session_plan_async (ZisSession *self, const ZieRequest *request, const 
 /* An array of ZisPlanResult (transfer full), or NULL. */
 GArray *zis_session_plan_finish (ZisSession *self, GAsyncResult *result, GError **error);
 
+/* Whether it is for want of memory, and not of something else, that there is no plan. */
+gboolean zis_plan_error_is_memory (const GError *error);
+
 /* The peak that counts on the device: VRAM if the plan uses any, else RAM. */
 guint64 zis_plan_get_peak (ZiePlan *plan);
 

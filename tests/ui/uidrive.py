@@ -123,10 +123,10 @@ def wheel(a, clicks):
 def drag(a, b):
     """drags from the middle of one widget to the middle of another, in steps that a drag needs to be noticed"""
     (x0, y0), (x1, y1) = place(a), place(b)
-    _x('mousemove', '--sync', str(x0), str(y0), 'mousedown', '1'); time.sleep(.2)
+    _x('mousemove', '--sync', str(x0), str(y0), 'mousedown', '1'); time.sleep(.3)
     for i in range(1, 11):
-        _x('mousemove', '--sync', str(x0 + (x1 - x0) * i // 10), str(y0 + (y1 - y0) * i // 10)); time.sleep(.05)
-    time.sleep(.3); _x('mouseup', '1'); time.sleep(.3)
+        _x('mousemove', '--sync', str(x0 + (x1 - x0) * i // 10), str(y0 + (y1 - y0) * i // 10)); time.sleep(.08)
+    time.sleep(.5); _x('mouseup', '1'); time.sleep(.3)
 focus = mouse   # GTK 4.8 answers Component.grabFocus with an error, so the keyboard focus is put there by a click
 def click(a):
     """activates a button, row or menu item through its accessible action"""
@@ -146,7 +146,8 @@ def save_in_dialog(app, title, path, seconds=10):
     if path.startswith(os.environ['HOME'] + '/'): path = '~' + path[len(os.environ['HOME']):]
     dlg = wait(lambda: [w for w in _x('search', '--onlyvisible', '--name', title).stdout.split()], seconds, 'file dialog %r' % title)[-1]
     _x('windowactivate', '--sync', dlg); time.sleep(.2)
-    key('ctrl+a'); type_text(path); key('Return')
+    # The first letter brings up the entry where there is none yet.
+    key('ctrl+a'); type_text(path[0]); time.sleep(.3); type_text(path[1:]); time.sleep(.1); key('Return')
     wait(lambda: not _x('search', '--onlyvisible', '--name', title).stdout.split(), seconds, 'file dialog %r to close' % title)
 def resize(app, width, height):
     """the process's only window, with its frame of some pixels"""
