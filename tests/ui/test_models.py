@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """A newcomer gets a model: from the demo to one that was fetched, with a pause, a broken server and a repair on the way."""
-import glob, json, os, sys
+import json, os, sys
 import studio as s
 from studio import ui, check
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'hub'))
@@ -74,8 +74,9 @@ def parts():
     app.find('button', '^Use Demo Model')        # what is found moves everything else
     s.unfold(app, 'Parts by Hand')
 vae = os.path.join(os.path.realpath(s.demo_model()), 'vae', 'diffusion_pytorch_model.safetensors')
-encoder = glob.glob(os.path.join(os.path.realpath(s.demo_model()), 'text_encoder', '*.safetensors'))[0]
-for path in (vae, encoder):
+wrong = os.path.join(os.environ['HOME'], 'wrong.safetensors')
+with open(wrong, 'w') as f: f.write('this is no model')
+for path in (vae, wrong):
     parts()
     ui.click(app.find('button', '^Choose a VAE'))
     ui.save_in_dialog(app, 'Choose a VAE', path)
