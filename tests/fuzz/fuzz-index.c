@@ -65,8 +65,9 @@ LLVMFuzzerTestOneInput (const uint8_t *data, size_t size)
   for (guint i = 0; i < zie_weight_file_get_n (file); i++)
     {
       const ZieTensorInfo *info = zie_weight_file_get (file, i);
+      g_autofree char *named = g_canonicalize_filename (info->file, "/");      /* "./x" is x */
 
-      g_assert_cmpstr (info->file, ==, shard);
+      g_assert_cmpstr (named, ==, shard);
       fuzz_touch (info->data, info->size);
     }
   return 0;
