@@ -147,7 +147,8 @@ def save_in_dialog(app, title, path, seconds=10):
     dlg = wait(lambda: [w for w in _x('search', '--onlyvisible', '--name', title).stdout.split()], seconds, 'file dialog %r' % title)[-1]
     _x('windowactivate', '--sync', dlg); time.sleep(.2)
     # The first letter brings up the entry where there is none yet; GTK 4.18 selects it there, 4.8 does not.
-    key('ctrl+a'); type_text(path[0]); time.sleep(.3); key('ctrl+a'); type_text(path); time.sleep(.1); key('Return')
+    key('ctrl+a'); type_text(path[0]); time.sleep(.3); key('ctrl+a'); type_text(path); time.sleep(.1)
+    key('shift+End'); key('Delete'); key('Return')      # what completion put behind it
     wait(lambda: not _x('search', '--onlyvisible', '--name', title).stdout.split(), seconds, 'file dialog %r to close' % title)
 def resize(app, width, height):
     """the process's only window, with its frame of some pixels"""
