@@ -107,9 +107,11 @@ def place(a):
     """the widget's middle in pixels of the X screen.  GTK 4 only knows positions inside the window, and its
     X window is larger than the frame by an even border (shadow or resize handle), hence the sum here."""
     f = _frame(a)
+    while True:
+        ids = _x('search', '--onlyvisible', '--name', re.escape(f.name) if f.name else '.').stdout.split()
+        if ids or f.parent is None: break
+        f = _frame(f.parent)                 # a dialog within its window
     (x, y, width, height), (fx, fy, fwidth, fheight) = a.extents(), f.extents()
-    title = f.name
-    ids = _x('search', '--onlyvisible', '--name', re.escape(title) if title else '.').stdout.split()
     g = dict(l.split('=') for l in _x('getwindowgeometry', '--shell', ids[-1]).stdout.split() if '=' in l)
     return (int(g['X']) + (int(g['WIDTH']) - fwidth) // 2 + x - fx + width // 2,
             int(g['Y']) + (int(g['HEIGHT']) - fheight) // 2 + y - fy + height // 2)
