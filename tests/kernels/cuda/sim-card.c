@@ -55,18 +55,6 @@ zie_cuda_plugin_explain (void)
   return zie_cuda_plugin.explain ();
 }
 
-int
-zie_cuda_hopper_is_built (void)
-{
-  return 0;
-}
-
-size_t
-zie_cuda_conv_packed_size (int in, int out, int ksize, int upsample)
-{
-  return (size_t)in * (size_t)out * (size_t)(ksize * ksize) * sizeof (cuda_bf16);
-}
-
 typedef struct
 {
   void *to;
@@ -96,30 +84,6 @@ zie_cuda_conv_pack (CudaStream stream, void *packed, const void *weight, int wei
   *p = (Pack) { packed, weight, zie_cuda_conv_packed_size (in, out, ksize, upsample) };
   fake_launch (stream, pack, p);
   return 0;
-}
-
-ZieCublasLt *
-zie_cublaslt_open (int cc, const char *device_name, GError **error)
-{
-  g_set_error (error, ZIE_ERROR, ZIE_ERROR_BACKEND_UNAVAILABLE, "not on this card");
-  return NULL;
-}
-
-void
-zie_cublaslt_free (ZieCublasLt *self)
-{
-}
-
-size_t
-zie_cublaslt_workspace_size (int cc)
-{
-  return 4096;
-}
-
-gboolean
-cuda_nvml_query (const char *pci_id, CudaNvmlFacts *facts)
-{
-  return FALSE;
 }
 
 /* --- ops --- */

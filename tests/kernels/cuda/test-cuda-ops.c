@@ -89,42 +89,6 @@ zie_cuda_gemm (const CudaCard *card, CudaStream stream, const CudaGemm *g, CudaK
   return 0;
 }
 
-int
-zie_cuda_hopper_is_built (void)
-{
-  return 0;
-}
-
-size_t
-zie_cuda_conv_packed_size (int in, int out, int ksize, int upsample)
-{
-  return (size_t)in * (size_t)out * (size_t)(ksize * ksize) * sizeof (cuda_bf16);
-}
-
-ZieCublasLt *
-zie_cublaslt_open (int cc, const char *device_name, GError **error)
-{
-  g_set_error (error, ZIE_ERROR, ZIE_ERROR_BACKEND_UNAVAILABLE, "not in this test");
-  return NULL;
-}
-
-void
-zie_cublaslt_free (ZieCublasLt *self)
-{
-}
-
-size_t
-zie_cublaslt_workspace_size (int cc)
-{
-  return 4096;
-}
-
-gboolean
-cuda_nvml_query (const char *pci_id, CudaNvmlFacts *facts)
-{
-  return FALSE;
-}
-
 /* --- weights --- */
 
 #define COLS 256

@@ -16,18 +16,6 @@ extern const ZieCudaPlugin zie_cuda_plugin;
 
 /* --- in place of the plug-in's other files --- */
 
-int
-zie_cuda_hopper_is_built (void)
-{
-  return 0;
-}
-
-size_t
-zie_cuda_conv_packed_size (int in, int out, int ksize, int upsample)
-{
-  return (size_t)in * (size_t)out * (size_t)(ksize * ksize) * sizeof (cuda_bf16);
-}
-
 /* "Packed": the numbers from the last to the first. */
 typedef struct
 {
@@ -59,30 +47,6 @@ zie_cuda_conv_pack (CudaStream stream, void *packed, const void *weight, int wei
   else
     g_free (p);
   return (int)error;
-}
-
-ZieCublasLt *
-zie_cublaslt_open (int cc, const char *device_name, GError **error)
-{
-  g_set_error (error, ZIE_ERROR, ZIE_ERROR_BACKEND_UNAVAILABLE, "not in this test");
-  return NULL;
-}
-
-void
-zie_cublaslt_free (ZieCublasLt *self)
-{
-}
-
-size_t
-zie_cublaslt_workspace_size (int cc)
-{
-  return 4096;
-}
-
-gboolean
-cuda_nvml_query (const char *pci_id, CudaNvmlFacts *facts)
-{
-  return FALSE;
 }
 
 void

@@ -6,8 +6,6 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#include "cuda-cudnn.h"
-
 typedef enum { OP_COPY, OP_COPY_WITHIN, OP_SET, OP_WAIT, OP_CALL } OpKind;
 
 typedef struct
@@ -662,24 +660,4 @@ cudaEventElapsedTime (float *milliseconds, cudaEvent_t from, cudaEvent_t to)
   ENTER ();
   *milliseconds = 1;
   return leave (cudaSuccess);
-}
-
-/* --- cuDNN: not installed --- */
-
-CudaCudnn *
-cuda_cudnn_open (cudaStream_t stream)
-{
-  return NULL;
-}
-
-void
-cuda_cudnn_close (CudaCudnn *self)
-{
-  g_assert_not_reached ();
-}
-
-double
-cuda_cudnn_time (CudaCudnn *self, const ZieOpShape *shape)
-{
-  g_assert_not_reached ();
 }
