@@ -62,8 +62,7 @@ discard (ZisDownloadRow *self)
 static void
 use (ZisDownloadRow *self)
 {
-  zis_model_parts_clear (self->settings);
-  g_settings_set_string (self->settings, "model-path", zis_download_get_path (self->download));
+  zis_model_parts_use_model (self->settings, zis_download_get_path (self->download));
 }
 
 /* A verb in each state, and another one that is wanted less. */

@@ -188,10 +188,11 @@ zis_model_parts_setup (ZisModelParts *self, GSettings *settings)
 }
 
 void
-zis_model_parts_clear (GSettings *settings)
+zis_model_parts_use_model (GSettings *settings, const char *path)
 {
   g_auto(GStrv) paths = g_settings_get_strv (settings, "model-parts");
 
   if (*paths)
     g_settings_reset (settings, "model-parts");
+  g_settings_set_string (settings, "model-path", path);
 }

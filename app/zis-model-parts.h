@@ -13,7 +13,7 @@ G_DECLARE_FINAL_TYPE (ZisModelParts, zis_model_parts, ZIS, MODEL_PARTS, AdwExpan
 /* Files that are picked by hand in place of the model's own parts: the setting "model-parts". */
 void zis_model_parts_setup (ZisModelParts *self, GSettings *settings);
 
-/* No part is picked any more: a model was chosen as a whole. */
-void zis_model_parts_clear (GSettings *settings);
+/* The model at PATH ("" = the demo model) as a whole: no part is picked any more. */
+void zis_model_parts_use_model (GSettings *settings, const char *path);
 
 G_END_DECLS

@@ -50,8 +50,7 @@ on_use (GtkButton *button, gpointer user_data)
   ZisModelsPage *self = user_data;
   const ZieModelCandidate *model = g_object_get_data (G_OBJECT (button), "model");
 
-  zis_model_parts_clear (self->settings);
-  g_settings_set_string (self->settings, "model-path", path_of (model));
+  zis_model_parts_use_model (self->settings, path_of (model));
 }
 
 static char *
@@ -179,8 +178,7 @@ on_folder_chosen (GFile *folder, gpointer user_data)
 
   if (!folder || !g_file_peek_path (folder))
     return;
-  zis_model_parts_clear (self->settings);
-  g_settings_set_string (self->settings, "model-path", g_file_peek_path (folder));
+  zis_model_parts_use_model (self->settings, g_file_peek_path (folder));
 }
 
 static void

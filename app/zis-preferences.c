@@ -156,8 +156,7 @@ on_model_chosen (GFile *folder, gpointer user_data)
 
   if (!folder || !g_file_peek_path (folder))
     return;
-  zis_model_parts_clear (self->settings);
-  g_settings_set_string (self->settings, "model-path", g_file_peek_path (folder));
+  zis_model_parts_use_model (self->settings, g_file_peek_path (folder));
 }
 
 static void
@@ -169,8 +168,7 @@ on_model_button (ZisPreferences *self)
 static void
 on_model_reset (ZisPreferences *self)
 {
-  zis_model_parts_clear (self->settings);
-  g_settings_set_string (self->settings, "model-path", "");
+  zis_model_parts_use_model (self->settings, "");
 }
 
 static void

@@ -400,8 +400,7 @@ on_model_chosen (GFile *folder, gpointer user_data)
   if (folder && g_file_peek_path (folder))
     {
       zis_window_close_notice (self);
-      zis_model_parts_clear (self->settings);
-      g_settings_set_string (self->settings, "model-path", g_file_peek_path (folder));
+      zis_model_parts_use_model (self->settings, g_file_peek_path (folder));
     }
 }
 
@@ -420,8 +419,7 @@ on_use_demo (GtkWidget *widget, const char *name, GVariant *parameter)
   g_autofree char *path = g_settings_get_string (self->settings, "model-path");
 
   zis_window_close_notice (self);
-  zis_model_parts_clear (self->settings);
-  g_settings_set_string (self->settings, "model-path", "");
+  zis_model_parts_use_model (self->settings, "");
   if (*path == '\0')
     zis_session_open (self->session);
 }
