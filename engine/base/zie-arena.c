@@ -25,7 +25,7 @@ zie_arena_alloc (ZieArena *self, gsize size)
     g_error ("arena: %" G_GSIZE_FORMAT " bytes asked for, %" G_GSIZE_FORMAT " of %" G_GSIZE_FORMAT " left: the plan is wrong",
              size, self->size - at, self->size);
 
-  self->used = at + ((size + ZIE_ARENA_ALIGN - 1) & ~(gsize)(ZIE_ARENA_ALIGN - 1));
+  self->used = at + zie_arena_align (size);
   self->peak = MAX (self->peak, self->used);
   return self->base + at;
 }

@@ -19,6 +19,8 @@ typedef struct
 typedef gsize ZieMark;
 
 #define ZIE_ARENA_ALIGN 64
+/* SIZE bytes as they are taken. */
+static inline gsize zie_arena_align (gsize size) { return (size + ZIE_ARENA_ALIGN - 1) & ~(gsize)(ZIE_ARENA_ALIGN - 1); }
 
 void zie_arena_init (ZieArena *self, void *base, gsize size);     /* BASE aligned to ZIE_ARENA_ALIGN */
 void zie_arena_init_counting (ZieArena *self);

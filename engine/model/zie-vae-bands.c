@@ -10,8 +10,6 @@
  * statistics of an activation are noted as its bands are made, so that it is read once less.  Every number is computed by the
  * same sum as in one piece. */
 
-#define GROUP_NORM_EPS 1e-6f
-
 typedef struct
 {
   gint64 height, rows;
@@ -162,7 +160,7 @@ finish_norm (const ZieVae *self, ZieOpCtx *ctx, void *sums, const ZieTensor *who
   *scale = zie_tensor_new (ctx->arena, ZIE_DTYPE_F32, 1, norm->gamma.cols);
   *shift = zie_tensor_new (ctx->arena, ZIE_DTYPE_F32, 1, norm->gamma.cols);
   ctx->ops->group_norm_finish (ctx, scale, shift, sums, whole->h, whole->w, &norm->gamma, &norm->beta, self->config.groups,
-                               GROUP_NORM_EPS);
+                               ZIE_VAE_GROUP_NORM_EPS);
 }
 
 static void
@@ -280,9 +278,7 @@ end_block (const Level *l, const ZieVaeRes *res)
 static gsize
 field_size (const ZieVaeField *field)
 {
-  gsize size = (gsize)field->t.rows * zie_dtype_row_size (field->t.dtype, field->t.cols);
-
-  return (size + ZIE_ARENA_ALIGN - 1) & ~(gsize)(ZIE_ARENA_ALIGN - 1);
+  return zie_arena_align ((gsize)field->t.rows * zie_dtype_row_size (field->t.dtype, field->t.cols));
 }
 
 /* Places for x and h beside low. */

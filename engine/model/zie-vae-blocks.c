@@ -5,7 +5,6 @@
 
 #include <math.h>
 
-#define GROUP_NORM_EPS 1e-6f
 #define NARROW_SCRATCH ((gsize)16 << 20)
 
 ZieVaeField
@@ -14,7 +13,7 @@ zie_vae_walk_take_field (ZieVaeWalk *walk, const ZieOpCtx *ctx, gboolean is_host
 {
   ZieVaeRoom *room = &walk->rooms[is_host];
   gsize size = (gsize)(h * w) * zie_dtype_row_size (ctx->act, channels);
-  gsize past = (offset + size + ZIE_ARENA_ALIGN - 1) & ~(gsize)(ZIE_ARENA_ALIGN - 1);
+  gsize past = zie_arena_align (offset + size);
   guint8 *at;
 
   room->used[slot] = past;
@@ -65,7 +64,7 @@ zie_vae_norm (const ZieVae *self, ZieOpCtx *ctx, const ZieTensor *x, const ZieVa
 {
   *scale = zie_tensor_new (ctx->arena, ZIE_DTYPE_F32, 1, x->cols);
   *shift = zie_tensor_new (ctx->arena, ZIE_DTYPE_F32, 1, x->cols);
-  ctx->ops->group_norm (ctx, scale, shift, x, &norm->gamma, &norm->beta, self->config.groups, GROUP_NORM_EPS);
+  ctx->ops->group_norm (ctx, scale, shift, x, &norm->gamma, &norm->beta, self->config.groups, ZIE_VAE_GROUP_NORM_EPS);
 }
 
 void
@@ -125,7 +124,7 @@ narrow (ZieOpCtx *ctx, ZieVaeWalk *walk, const ZieConv *conv)
     }
   *x = y;
   if (walk->offset == 0)
-    walk->rooms[0].used[walk->at] = (row * (gsize)x->h + ZIE_ARENA_ALIGN - 1) & ~(gsize)(ZIE_ARENA_ALIGN - 1);
+    walk->rooms[0].used[walk->at] = zie_arena_align (row * (gsize)x->h);
   zie_arena_rewind (ctx->arena, mark);
 }
 

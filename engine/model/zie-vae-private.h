@@ -3,6 +3,8 @@
 
 #include "zie-vae.h"
 
+#define ZIE_VAE_GROUP_NORM_EPS 1e-6f
+
 /* A whole activation; in host memory it is worked on a band at a time. */
 typedef struct
 {

@@ -28,7 +28,7 @@ static inline void *
 zie_cpu_carve (ZieCpuCarve *self, gsize size)
 {
   guint8 *at = self->base == NULL ? NULL : self->base + self->used;
-  self->used += (size + ZIE_ARENA_ALIGN - 1) & ~(gsize)(ZIE_ARENA_ALIGN - 1);
+  self->used += zie_arena_align (size);
   return at;
 }
 
