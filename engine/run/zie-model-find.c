@@ -91,7 +91,8 @@ add (GPtrArray *found, const char *path, const char *place)
   g_ptr_array_add (found, candidate);
 }
 
-/* One candidate for a folder that may not be read, a diffusers directory or a folder of our own, else one for each transformer that lies in it as a file. */
+/* One candidate for a folder that may not be read, a diffusers directory or a folder of our own, else one for each transformer
+ * that lies in it as a file. */
 static void
 add_place (GPtrArray *found, const ZieModelPlace *place)
 {

@@ -41,6 +41,9 @@ struct _ZiePlan
 #define ZIE_MAX_DECODE_CUTS 8
 guint zie_decode_cuts (ZieVaeCut cuts[ZIE_MAX_DECODE_CUTS], int height, gboolean spill);
 
+/* "mapped", "resident", "streamed"; static. */
+const char *zie_placement_name (ZiePlacement placement);
+
 /* As zie_plan_new() for a replay's ids. */
 ZiePlan *zie_plan_new_for_feed (ZieModel *model, const ZieDevice *device, const ZieRequest *request, const ZieBudget *budget,
                                 const ZieFeed *feed, GError **error);

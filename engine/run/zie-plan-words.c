@@ -7,8 +7,8 @@
 
 /* A plan as a table for people and as JSON. */
 
-static const char *
-placement_name (ZiePlacement placement)
+const char *
+zie_placement_name (ZiePlacement placement)
 {
   static const char *const names[] = { "mapped", "resident", "streamed" };
   return names[placement];
@@ -84,7 +84,7 @@ zie_plan_to_json (const ZiePlan *self)
       const ZieStagePlan *p = &self->stages[stage];
       g_string_append_printf (s, "%s{\"stage\":\"%s\",\"placement\":\"%s\",\"weights\":%" G_GUINT64_FORMAT ",\"arena\":%" G_GUINT64_FORMAT
                               ",\"ram_peak\":%" G_GUINT64_FORMAT ",\"streamed\":%" G_GUINT64_FORMAT ",\"flops\":", stage ? "," : "", zie_stage_name ((ZieStage)stage),
-                              placement_name (p->placement), p->weights, p->arena, p->ram_peak, p->bytes_streamed);
+                              zie_placement_name (p->placement), p->weights, p->arena, p->ram_peak, p->bytes_streamed);
       zie_json_append_double (s, p->flops);
       g_string_append (s, ",\"seconds\":");
       zie_json_append_double (s, p->seconds);
@@ -110,7 +110,7 @@ zie_plan_to_text (const ZiePlan *self)
       const ZieStagePlan *p = &self->stages[stage];
       g_autofree char *weights = g_format_size_full (p->weights, G_FORMAT_SIZE_IEC_UNITS);
       g_autofree char *memory = g_format_size_full (p->arena, G_FORMAT_SIZE_IEC_UNITS);
-      g_string_append_printf (s, "%-8s %-9s %12s %12s %12.3f %10.2f\n", zie_stage_name ((ZieStage)stage), placement_name (p->placement),
+      g_string_append_printf (s, "%-8s %-9s %12s %12s %12.3f %10.2f\n", zie_stage_name ((ZieStage)stage), zie_placement_name (p->placement),
                               weights, memory, p->flops / 1e12, p->seconds);
     }
   g_string_append_printf (s, "\npeak of memory %s (arena %s), about %.1f s\n", ram, arena, self->seconds);

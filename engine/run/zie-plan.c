@@ -104,13 +104,7 @@ count (ZiePlan *self, Counting *counting, ZieModel *model, const ZieRequest *req
   times[ZIE_STAGE_SAMPLE] = (double)zie_stepper_count_passes (stepper, request->n_steps - stages->first_step) * request->n_images;
   for (int stage = 0; stage < ZIE_STAGE_DECODE; stage++)
     {
-      switch ((ZieStage)stage)
-        {
-        case ZIE_STAGE_TEXT: zie_stages_text (stages, NULL); break;
-        case ZIE_STAGE_REFINE: zie_stages_refine (stages, NULL); break;
-        case ZIE_STAGE_SAMPLE: zie_stages_sample (stages, 0, NULL); break;
-        default: g_assert_not_reached ();
-        }
+      zie_stages_run (stages, (ZieStage)stage, 0, NULL, NULL);
       self->device_before = MAX (self->device_before, counter->arena.peak);
       self->host_before = MAX (self->host_before, counter->host.peak);
       take_stage (counter, &self->device, &self->stages[stage], times[stage]);

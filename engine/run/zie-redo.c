@@ -11,25 +11,6 @@
 
 #define MAX_DEVICES 16
 
-gboolean
-zie_stages_run (ZieStages *self, ZieStage stage, guint64 seed, guint8 *pixels, GError **error)
-{
-  switch (stage)
-    {
-    case ZIE_STAGE_TEXT:
-      return zie_stages_text (self, error);
-    case ZIE_STAGE_REFINE:
-      return zie_stages_refine (self, error);
-    case ZIE_STAGE_SAMPLE:
-      return zie_stages_sample (self, seed, error);
-    case ZIE_STAGE_DECODE:
-      return zie_stages_decode (self, pixels, error);
-    case ZIE_N_STAGES:
-      break;
-    }
-  g_assert_not_reached ();
-}
-
 void
 zie_redo_init (ZieRedo *self, ZiePipeline *pipeline, const ZieStageSink *sink)
 {

@@ -26,6 +26,3 @@ void zie_redo_clear (ZieRedo *self);
  * prompts and the modulation, which stay here: sampling goes on here then.  SEED: of a sampling, PIXELS: of a decode.
  * Errors: BROKEN_PICTURE when it breaks here too, OUT_OF_HOST_MEMORY, CANCELLED. */
 gboolean zie_redo_run (ZieRedo *self, ZieStages *main, ZieStage stage, guint64 seed, guint8 *pixels, GError **error);
-
-/* One stage by its number. */
-gboolean zie_stages_run (ZieStages *self, ZieStage stage, guint64 seed, guint8 *pixels, GError **error);

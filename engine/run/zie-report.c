@@ -45,10 +45,11 @@ clear_picture (gpointer data)
 ZieReport *
 zie_report_new (ZieModel *model, const ZieRequest *request, ZiePlan *plan)
 {
-  ZieReport *self = g_new0 (ZieReport, 1);
+  ZieReport *self;
 
   g_return_val_if_fail (model != NULL && request != NULL && plan != NULL, NULL);
 
+  self = g_new0 (ZieReport, 1);
   self->model = zie_model_ref (model);
   zie_request_copy (&self->request, request);
   self->plan = zie_plan_ref (plan);
@@ -247,7 +248,6 @@ share_text (double rate, double limit, double unit)
 static void
 append_stages (const ZieReport *self, GString *s)
 {
-  static const char *const placements[] = { "mapped", "resident", "streamed" };
   const ZieDevice *d = &self->plan->device;
   double flops = self->plan->compute == ZIE_COMPUTE_BF16 && d->flops_bf16 > 0 ? d->flops_bf16 : d->flops_f32;
   double done = (double)self->pictures->len / MAX (self->plan->n_images, 1), planned = 0, measured = 0;
@@ -262,7 +262,7 @@ append_stages (const ZieReport *self, GString *s)
       g_autofree char *rate = share_text (seconds > 0 ? p->flops * part / seconds : 0, flops, 1e12);
       g_autofree char *link = share_text (seconds > 0 ? (double)p->bytes_streamed * part / seconds : 0, d->link_bytes_per_second, 1e9);
 
-      g_string_append_printf (s, "%-8s %-9s %11s %11s %11s %10.3f %11.3f %16s %16s\n", zie_stage_name ((ZieStage)i), placements[p->placement],
+      g_string_append_printf (s, "%-8s %-9s %11s %11s %11s %10.3f %11.3f %16s %16s\n", zie_stage_name ((ZieStage)i), zie_placement_name (p->placement),
                               read, streamed, memory, p->seconds, seconds, rate, link);
       planned += p->seconds;
       measured += seconds;
@@ -334,10 +334,11 @@ append_memory (const ZieReport *self, GString *s)
 char *
 zie_report_to_text (const ZieReport *self)
 {
-  GString *s = g_string_new (NULL);
+  GString *s;
 
   g_return_val_if_fail (self != NULL, NULL);
 
+  s = g_string_new (NULL);
   g_string_append_printf (s, "program    zimage %s, GLib %u.%u.%u\n", zie_version (), glib_major_version, glib_minor_version, glib_micro_version);
   append_model (self, s);
   append_device (self, s);

@@ -72,3 +72,5 @@ gboolean zie_stages_refine (ZieStages *self, GError **error);       /* embeds to
 gboolean zie_stages_sample (ZieStages *self, guint64 seed, GError **error);                  /* noise to latent x */
 /* x to RGB8 rows of 3 * width in PIXELS (NULL while counting).  BROKEN_PICTURE: NaN, Inf or one flat colour. */
 gboolean zie_stages_decode (ZieStages *self, guint8 *pixels, GError **error);
+/* One of them by its number; SEED is read by sampling, PIXELS by decoding. */
+gboolean zie_stages_run (ZieStages *self, ZieStage stage, guint64 seed, guint8 *pixels, GError **error);

@@ -37,7 +37,8 @@ typedef enum { CUDA_KERNEL_AUTO, CUDA_KERNEL_MMA, CUDA_KERNEL_HOPPER } CudaKerne
 
 /* --- attention.cu, attention-hopper.cu ---
  * o = softmax (q k^T * scale [+ causal]) v; q, o [m, heads * d], k, v [n, kv_heads * d], head h reads kv head
- * h / (heads / kv_heads).  d: up to 128; fast where it is a multiple of 16, strides of 8, and everything aligned to 16 bytes.  o may not overlap q, k, v.  CAUSAL: m == n. */
+ * h / (heads / kv_heads).  d: up to 128; fast where it is a multiple of 16, strides of 8, and everything aligned to 16 bytes.
+ * o may not overlap q, k, v.  CAUSAL: m == n. */
 typedef struct
 {
   cuda_bf16 *o;
