@@ -3,16 +3,23 @@
 
 /* Many jobs in one process, of random sizes, prompts, batches and budgets:
  *
- *   soak [MODEL] [--device cuda] [--jobs N] [--seed S] [--shallow | --tiny] [--max-side N] [--steps N] [--neighbour] …
+ *   soak [MODEL] [--device cuda] [--jobs N] [--seconds S] [--seed S] [--shallow | --tiny] [--max-side N] [--again N] [--neighbour] …
  *
  * MODEL: a folder, or a random model of the full widths and two layers (--shallow), or of small widths (--tiny).  Every job has to
  * finish; the arena's high-water mark is the plan's to the byte; what was held of a card is at most the plan's, and within 2 % or
  * 32 MiB of it, by the engine's books and, without a neighbour, by the driver's; the same request by another budget gives the same
- * bytes, or on a card other kernels for bands of the decode: then no pixel is farther away than 1 of 255.  The third job, the largest, comes again every tenth time and last: memory after it may grow by 1 %, its time by --drift percent.
- * With --neighbour another process takes random amounts of the card meanwhile: jobs may step down, none may fail.  Prints what was
- * seen; exit status 1 if anything was not so. */
+ * bytes, or on a card other kernels for bands of the decode: then no pixel is farther away than 1 of 255.  The third job, the largest,
+ * comes again every tenth time and last: memory after it may grow by 1 %, its time by --drift percent.
+ * With --neighbour another process takes random amounts of the card meanwhile: jobs may step down, none may fail.
+ *
+ * A library may load a kernel for each shape that it has not met, which looks like a leak as long as every job has a new one.
+ * --again N tells them apart: after N draws the same ones come again, in the same order, and memory may not grow from there on.  What
+ * grew since the third job is printed in any case, by kinds of memory.
+ *
+ * Prints what was seen, also when --seconds are over (no further job but the last probe) or at SIGTERM (none at
+ * all); exit status 1 if anything was not so. */
 
-#include <malloc.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -20,6 +27,7 @@
 #include <zie/zie.h>
 
 #include "soak-hog.h"
+#include "soak-memory.h"
 #include "tiny-model.h"
 
 #define MIB ((guint64)1 << 20)
@@ -41,13 +49,16 @@
 #define MAX_REFUSALS 600
 
 static char *device_name;
-static int n_jobs = 60, seed = 1, min_side, max_side, n_steps = 2, n_threads, hog_index = -1, leave_mib = 8192;
-static double drift_percent = 2;
-static gboolean is_shallow, is_tiny, has_neighbour, is_verbose;
+static int n_jobs = 60, seed = 1, min_side, max_side, n_steps = 2, n_threads, hog_index = -1, leave_mib = 8192, n_draws;
+static double drift_percent = 2, max_seconds;
+static gboolean is_shallow, is_tiny, has_neighbour, is_simulated, is_verbose;
 
 static const GOptionEntry entries[] = {
   { "device", 0, 0, G_OPTION_ARG_STRING, &device_name, "auto, cuda, cuda:N, cpu or ref", "DEVICE" },
   { "jobs", 0, 0, G_OPTION_ARG_INT, &n_jobs, "how many (60)", "N" },
+  { "seconds", 0, 0, G_OPTION_ARG_DOUBLE, &max_seconds, "after so long no more jobs but the last two", "S" },
+  { "again", 0, 0, G_OPTION_ARG_INT, &n_draws,
+    "draws of one or two jobs that are all different, then the same again (0: always others)", "N" },
   { "seed", 0, 0, G_OPTION_ARG_INT, &seed, "of everything random (1)", "S" },
   { "shallow", 0, 0, G_OPTION_ARG_NONE, &is_shallow, "a random model of the full widths with two layers", NULL },
   { "tiny", 0, 0, G_OPTION_ARG_NONE, &is_tiny, "a random model of small widths", NULL },
@@ -55,10 +66,12 @@ static const GOptionEntry entries[] = {
   { "max-side", 0, 0, G_OPTION_ARG_INT, &max_side, "pixels (1536; 160 for a tiny model)", "N" },
   { "steps", 0, 0, G_OPTION_ARG_INT, &n_steps, "of each job (2)", "N" },
   { "threads", 0, 0, G_OPTION_ARG_INT, &n_threads, "to compute with", "N" },
-  { "drift", 0, 0, G_OPTION_ARG_DOUBLE, &drift_percent, "how much slower the last probes may be (2); 0: any", "PERCENT" },
+  { "drift", 0, 0, G_OPTION_ARG_DOUBLE, &drift_percent, "how much slower the last probes may be (2); 0: any",
+    "PERCENT" },
   { "neighbour", 0, 0, G_OPTION_ARG_NONE, &has_neighbour, "another process takes memory of the card", NULL },
   { "leave", 0, 0, G_OPTION_ARG_INT, &leave_mib, "MiB that the neighbour leaves free (8192)", "MIB" },
   { "verbose", 'v', 0, G_OPTION_ARG_NONE, &is_verbose, "a line a job", NULL },
+  { "simulated", 0, G_OPTION_FLAG_HIDDEN, G_OPTION_ARG_NONE, &is_simulated, "there is no driver to ask", NULL },
   { "be-neighbour", 0, G_OPTION_FLAG_HIDDEN, G_OPTION_ARG_INT, &hog_index, NULL, NULL },
   { 0 },
 };
@@ -81,8 +94,13 @@ typedef struct
   ZieDevice before;          /* the device before it was opened */
   gboolean is_card;
   guint n_failed, n_down, n_refused, n_twins, n_other, n_budgets;        /* n_other: twins that are not the same bytes */
-  guint64 first_memory, last_memory, first_vram, last_vram;     /* after probes */
-  guint64 most_under;        /* the largest distance of a card's peak below its plan */
+  guint n_done, n_exact; /* jobs that came to their end; those of them whose arena was the plan's to the byte */
+  guint n_probes;
+  SoakMemory third, seen, last; /* after probes: the third job; the first with all draws seen; the last one */
+  guint64 first_vram, last_vram;
+  gboolean has_seen;
+  double most_under, most_over;     /* of a card's peak below and above its plan, in bytes, by the engine's books … */
+  double driver_under, driver_over; /* … and by the driver's */
   GArray *probe_seconds;     /* of double */
 } Soak;
 
@@ -107,6 +125,14 @@ fail (Soak *self, const char *format, ...)
   printf ("\n");
   va_end (arguments);
   fflush (stdout);
+}
+
+static volatile sig_atomic_t is_told; /* to stop */
+
+static void
+on_signal (int number)
+{
+  is_told = 1;
 }
 
 static guint64
@@ -157,12 +183,13 @@ random_plan (Soak *self, const ZieRequest *request, gboolean has_budget, GError 
 
   zie_engine_get_device (self->engine, &device);
   plan = zie_plan_new (self->model, &device, request, NULL, error);
-  for (int i = 0; plan != NULL && has_budget && tight == NULL && i < 4; i++)      /* ever larger, until one will do */
+  for (int i = 0; plan != NULL && has_budget && tight == NULL && i < 5; i++) /* ever larger, until one will do */
     {
-      double share = 0.3 + 0.7 * g_rand_double_range (self->random, 0.25 * i, 1);
+      double share = 0.3 + 0.7 * g_rand_double_range (self->random, MIN (0.25 * i, 0.97), 1);
 
       if (self->is_card)
-        budget.vram = (guint64)(share * (double)zie_plan_get_vram_peak (plan));
+        budget.vram =
+            device.memory_base + (guint64)(share * (double)(zie_plan_get_vram_peak (plan) - device.memory_base));
       else
         budget.ram = zie_plan_get_ram_peak (plan) + (guint64)(share * (double)MIB);
       tight = zie_plan_new (self->model, &device, request, &budget, NULL);
@@ -225,6 +252,7 @@ check (Soak *self, int number, const ZieRequest *request, const Result *r)
 
   if (r->n_redone > 0)
     fail (self, "job %d (%d x %d): %u stages broke in bf16", number, request->width, request->height, r->n_redone);
+  self->n_exact += r->arena_peak == arena;
   if (r->arena_peak != arena)
     fail (self, "job %d (%d x %d): arena of %" G_GUINT64_FORMAT " bytes, planned %" G_GUINT64_FORMAT, number, request->width, request->height,
           r->arena_peak, arena);
@@ -233,11 +261,14 @@ check (Soak *self, int number, const ZieRequest *request, const Result *r)
   if (r->vram_peak > plan || plan - r->vram_peak > slack)
     fail (self, "job %d (%d x %d): %" G_GUINT64_FORMAT " bytes were held of the card, planned %" G_GUINT64_FORMAT, number, request->width,
           request->height, r->vram_peak, plan);
-  self->most_under = MAX (self->most_under, plan - MIN (plan, r->vram_peak));
-  if (!has_neighbour && r->vram_free > 0 && self->before.memory_free > r->vram_free)
+  self->most_under = MAX (self->most_under, (double)plan - (double)r->vram_peak);
+  self->most_over = MAX (self->most_over, (double)r->vram_peak - (double)plan);
+  if (!has_neighbour && !is_simulated && r->vram_free > 0 && self->before.memory_free > r->vram_free)
     {
       guint64 used = self->before.memory_free - r->vram_free;
 
+      self->driver_under = MAX (self->driver_under, (double)plan - (double)used);
+      self->driver_over = MAX (self->driver_over, (double)used - (double)plan);
       if (used > plan || plan - used > slack)
         fail (self, "job %d (%d x %d): the driver says %" G_GUINT64_FORMAT " bytes are used, planned %" G_GUINT64_FORMAT, number,
               request->width, request->height, used, plan);
@@ -268,6 +299,8 @@ run_job (Soak *self, int number, const ZieRequest *request, gboolean has_budget,
   *result = (Result) { 0 };
   for (int i = 0; (result->plan = random_plan (self, request, has_budget, &error)) == NULL && has_neighbour && i < MAX_REFUSALS; i++)
     {
+      if (is_told)
+        return FALSE;
       self->n_refused++;
       g_clear_error (&error);
       g_usleep (REFUSAL_WAIT_US);
@@ -277,6 +310,7 @@ run_job (Soak *self, int number, const ZieRequest *request, gboolean has_budget,
     {
       zie_query_memory (&use);
       result->anonymous = use.process_anonymous;
+      self->n_done++;
       self->n_down += result->n_down;
       check (self, number, request, result);
       if (is_verbose)
@@ -311,10 +345,10 @@ make_probe (Soak *self, ZieRequest *request)
 
 /* Twice: what a budget before it took from the card comes back by the first, the second is timed. */
 static void
-run_probe (Soak *self, int number, const ZieRequest *request, GByteArray **pixels)
+run_probe (Soak *self, int number, const ZieRequest *request, GByteArray **pixels, gboolean all_seen)
 {
   g_auto(Result) first = { 0 }, result = { 0 };
-  ZieMemoryUse use = { 0 };
+  g_autofree char *when = NULL;
 
   if (!run_job (self, number, request, FALSE, &first) || !run_job (self, number + 1, request, FALSE, &result))
     return;
@@ -329,15 +363,18 @@ run_probe (Soak *self, int number, const ZieRequest *request, GByteArray **pixel
   /* What this program itself keeps is the first picture, each time. */
   g_clear_pointer (&first.pixels, g_byte_array_unref);
   g_clear_pointer (&result.pixels, g_byte_array_unref);
-#ifdef __GLIBC__
-  malloc_trim (0);
-#endif
-  zie_query_memory (&use);
-  if (self->first_memory == 0)
-    self->first_memory = use.process_anonymous;
-  self->last_memory = use.process_anonymous;
+  soak_memory_look (&self->last);
+  if (self->n_probes++ == 0)
+    self->third = self->last;
+  when = g_strdup_printf ("after job %d", number + 1);
+  soak_memory_print (&self->last, self->n_probes > 1 ? &self->third : NULL, when);
   self->last_vram = result.vram_free;
   g_array_append_val (self->probe_seconds, result.seconds);
+  if (all_seen && !self->has_seen)
+    {
+      self->has_seen = TRUE;
+      self->seen = self->last;
+    }
 }
 
 /* The smallest of a few: what else the machine does only makes it longer. */
@@ -352,15 +389,53 @@ fastest (const GArray *seconds, guint from, guint n)
 }
 
 static void
+judge_memory (Soak *self)
+{
+  const SoakMemory *from = n_draws > 0 ? &self->seen : &self->third;
+  guint64 slack = MAX ((guint64)((double)from->anonymous * GROWTH), GROWTH_SLACK);
+
+  if (self->n_probes == 0)
+    {
+      printf ("memory of the process: not looked at, there was no third job\n");
+      return;
+    }
+  printf ("memory of the process: %.1f MiB after the third job, %.1f at last (%+.2f %%)\n",
+          (double)self->third.anonymous / 0x1p20, (double)self->last.anonymous / 0x1p20,
+          100 * ((double)self->last.anonymous / (double)self->third.anonymous - 1));
+  soak_memory_print (&self->last, &self->third, "since the third job");
+  if (n_draws > 0 && !self->has_seen)
+    printf ("not all of %d draws came, so that nothing can be said of memory after them\n", n_draws);
+  else if (n_draws > 0)
+    soak_memory_print (&self->last, &self->seen, "since all draws were seen");
+  if ((n_draws == 0 || self->has_seen) && self->last.anonymous > from->anonymous + slack)
+    fail (self, "memory grew from %" G_GUINT64_FORMAT " to %" G_GUINT64_FORMAT, from->anonymous, self->last.anonymous);
+}
+
+static void
+judge_card (Soak *self)
+{
+  printf ("card, plan against the engine's books: at most %.2f MiB below the plan, %.2f above\n",
+          self->most_under / 0x1p20, self->most_over / 0x1p20);
+  if (!has_neighbour && !is_simulated)
+    printf ("card, plan against the driver's figure: at most %.2f MiB below the plan, %.2f above\n",
+            self->driver_under / 0x1p20, self->driver_over / 0x1p20);
+  if (self->n_probes == 0)
+    return;
+  printf ("card: free after the third job %.1f MiB, at last %.1f\n", (double)self->first_vram / 0x1p20,
+          (double)self->last_vram / 0x1p20);
+  if (!has_neighbour && distance (self->first_vram, self->last_vram) > MAX (self->first_vram / 100, PEAK_SLACK))
+    fail (self, "the card had %" G_GUINT64_FORMAT " bytes free after the third job, now %" G_GUINT64_FORMAT,
+          self->first_vram, self->last_vram);
+}
+
+static void
 judge (Soak *self)
 {
   guint n = self->probe_seconds->len, few = n / 3;
-  guint64 slack = MAX ((guint64)((double)self->first_memory * GROWTH), GROWTH_SLACK);
 
-  if (self->last_memory > self->first_memory + slack)
-    fail (self, "memory grew from %" G_GUINT64_FORMAT " after the third job to %" G_GUINT64_FORMAT, self->first_memory, self->last_memory);
-  if (self->is_card && !has_neighbour && distance (self->first_vram, self->last_vram) > MAX (self->first_vram / 100, PEAK_SLACK))
-    fail (self, "the card had %" G_GUINT64_FORMAT " bytes free after the third job, now %" G_GUINT64_FORMAT, self->first_vram, self->last_vram);
+  judge_memory (self);
+  if (self->is_card)
+    judge_card (self);
   if (few > 0)
     {
       double first = fastest (self->probe_seconds, 1 < n - few ? 1 : 0, few), last = fastest (self->probe_seconds, n - few, few);
@@ -369,13 +444,13 @@ judge (Soak *self)
       if (drift_percent > 0 && !has_neighbour && last > first * (1 + drift_percent / 100))
         fail (self, "jobs became slower");
     }
-  printf ("memory of the process: %.1f MiB after the third job, %.1f at last\n", (double)self->first_memory / 0x1p20,
-          (double)self->last_memory / 0x1p20);
-  if (self->is_card)
-    printf ("card: at most %.1f MiB below the plan, free after the third job %.1f MiB, at last %.1f\n", (double)self->most_under / 0x1p20,
-            (double)self->first_vram / 0x1p20, (double)self->last_vram / 0x1p20);
-  printf ("%d jobs, %u budgets, %u twins, %u of all that came twice in other bytes, %u stepped down, %u refused at first, %u failures\n", n_jobs, self->n_budgets, self->n_twins,
-          self->n_other, self->n_down, self->n_refused, self->n_failed);
+  else
+    printf ("the third job again: too few times for a drift\n");
+  printf ("arena: the plan's to the byte in %u of %u jobs\n", self->n_exact, self->n_done);
+  printf (
+      "%u jobs finished of %d%s, %u budgets, %u twins, %u of all that came twice in other bytes, %u stepped down, %u refused at first, %u failures\n",
+      self->n_done, n_jobs, is_told ? " (told to stop)" : "", self->n_budgets, self->n_twins, self->n_other,
+      self->n_down, self->n_refused, self->n_failed);
 }
 
 static void
@@ -383,22 +458,28 @@ soak (Soak *self)
 {
   g_auto(ZieRequest) probe = { 0 };
   GByteArray *pixels = NULL;
-  int number = 0, next_probe = PROBE;
+  int number = 0, next_probe = PROBE, n_drawn = 0;
+  gint64 end = max_seconds > 0 ? g_get_monotonic_time () + (gint64)(max_seconds * G_USEC_PER_SEC) : G_MAXINT64;
+  gboolean is_last = FALSE;
 
-  while (number < n_jobs)
+  while (!is_last && !is_told)
     {
       g_auto(ZieRequest) request = { 0 };
       g_auto(Result) result = { 0 }, twin = { 0 };
 
-      if (number >= PROBE && probe.prompt == NULL)
+      is_last = number >= n_jobs - 2 || g_get_monotonic_time () > end;
+      if ((is_last || number >= PROBE) && probe.prompt == NULL)
         make_probe (self, &probe);
-      if (number >= next_probe || number >= n_jobs - 2)
+      if (is_last || number >= next_probe)
         {
-          run_probe (self, number, &probe, &pixels);
+          run_probe (self, number, &probe, &pixels, n_draws > 0 && n_drawn >= n_draws);
           number += 2;
           next_probe += PROBE_EVERY;
           continue;
         }
+      if (n_draws > 0) /* all that is random of this draw follows from its number */
+        g_rand_set_seed (self->random, (guint32)seed + 1 + (guint32)(n_drawn % n_draws));
+      n_drawn++;
       random_request (self, &request);
       if (!run_job (self, number++, &request, g_rand_boolean (self->random), &result) || g_rand_int_range (self->random, 0, 4) > 0)
         continue;
@@ -482,7 +563,10 @@ main (int argc, char **argv)
   self.random = g_rand_new_with_seed ((guint32)seed);
   self.probe_seconds = g_array_new (FALSE, FALSE, sizeof (double));
   if (open_all (&self, folder ? folder : argv[1], &error) && (!has_neighbour || (neighbour = start_neighbour (&self, argv[0], &error)) != NULL))
-    soak (&self);
+    {
+      sigaction (SIGTERM, &(struct sigaction) { .sa_handler = on_signal, .sa_flags = SA_RESTART }, NULL);
+      soak (&self);
+    }
   if (neighbour != NULL)
     g_subprocess_force_exit (neighbour);
   if (error != NULL)
