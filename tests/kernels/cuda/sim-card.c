@@ -37,6 +37,11 @@ make_funcs (gpointer data)
 {
   ZieBackendFuncs *funcs = g_memdup2 (zie_cuda_plugin.funcs, sizeof *funcs);
 
+  if (!fake_is_started ())       /* by a program that does not know of it */
+    {
+      fake_start (FAKE_EAGER, 0);
+      fake_set_resident (TRUE);
+    }
   funcs->describe = describe;
   return funcs;
 }

@@ -38,6 +38,7 @@ struct CUevent_st
 static GRecMutex lock;           /* of all that follows */
 static FakeOrder order;
 static GRand *random_steps;
+static gboolean is_resident;     /* locked memory */
 static GHashTable *device, *pinned;              /* address to size */
 static GHashTable *streams, *events;             /* sets */
 static GHashTable *counts;                       /* name to calls */
@@ -260,6 +261,20 @@ unmap (gpointer memory, gpointer size, gpointer data)
 }
 
 /* --- around each call --- */
+
+void
+fake_set_resident (gboolean new_is_resident)
+{
+  g_rec_mutex_lock (&lock);
+  is_resident = new_is_resident;
+  g_rec_mutex_unlock (&lock);
+}
+
+gboolean
+fake_is_started (void)
+{
+  return device != NULL;
+}
 
 void
 fake_start (FakeOrder new_order, guint32 seed)
@@ -521,6 +536,8 @@ cudaHostAlloc (void **memory, size_t size, unsigned flags)
 {
   ENTER ();
   *memory = map (size);
+  if (is_resident)
+    memset (*memory, 0xa5, size);
   g_hash_table_insert (pinned, *memory, GSIZE_TO_POINTER (size));
   return leave (cudaSuccess);
 }

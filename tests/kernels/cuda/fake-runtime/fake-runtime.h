@@ -18,6 +18,10 @@ typedef enum
 
 /* For what comes.  Everything of before must have been given back, or the program ends with what was not. */
 void fake_start (FakeOrder order, guint32 seed);
+gboolean fake_is_started (void);
+
+/* Locked memory is there from the beginning, as it really is, not page by page when it is written to: takes time. */
+void fake_set_resident (gboolean is_resident);
 
 /* Call number NTH (from 1) of FUNCTION from now on returns CODE and does nothing; 0: none does. */
 void fake_fail (const char *function, guint nth, cudaError_t code);
