@@ -9,6 +9,9 @@
 
 #include <zie/zie.h>
 
+#define WINDOW_BITS 26                   /* as large as a thread's arena in malloc */
+#define MAX_GROWN 6
+
 /* The sum that a mapping of that name belongs to. */
 static guint64 *
 find_sum (SoakMemory *self, const char *name)
@@ -22,13 +25,16 @@ find_sum (SoakMemory *self, const char *name)
   return name[0] == '/' ? &self->files : &self->others;
 }
 
+typedef void (*MappingFunc) (gpointer data, guint64 begin, const char *name, guint64 anonymous, guint64 resident);
+
+/* Calls FUNC for each mapping of this process. */
 static void
-read_mappings (SoakMemory *self)
+read_mappings (MappingFunc func, gpointer data)
 {
   g_autofree char *text = NULL;
   g_auto(GStrv) lines = NULL;
-  guint64 *sum = NULL;
-  gboolean is_device = FALSE;
+  const char *name = NULL;
+  guint64 begin = 0, resident = 0;
 
   if (!g_file_get_contents ("/proc/self/smaps", &text, NULL, NULL))
     return;
@@ -40,15 +46,25 @@ read_mappings (SoakMemory *self)
 
       if (g_ascii_isxdigit (lines[i][0]) && sscanf (lines[i], "%63[0-9a-f-] %*s %*s %*s %*s %n", range, &name_at) == 1 && name_at > 0)
         {
-          sum = find_sum (self, lines[i] + name_at);
-          is_device = g_str_has_prefix (lines[i] + name_at, "/dev/");
-          self->n_mappings++;
+          begin = g_ascii_strtoull (range, NULL, 16);
+          name = lines[i] + name_at;
         }
-      else if (sum != NULL && g_str_has_prefix (lines[i], "Anonymous:"))
-        *sum += g_ascii_strtoull (lines[i] + strlen ("Anonymous:"), NULL, 10) * 1024;
-      else if (is_device && g_str_has_prefix (lines[i], "Rss:"))
-        self->devices += g_ascii_strtoull (lines[i] + strlen ("Rss:"), NULL, 10) * 1024;
+      else if (g_str_has_prefix (lines[i], "Rss:"))
+        resident = g_ascii_strtoull (lines[i] + strlen ("Rss:"), NULL, 10) * 1024;
+      else if (name != NULL && g_str_has_prefix (lines[i], "Anonymous:"))       /* behind Rss */
+        func (data, begin, name, g_ascii_strtoull (lines[i] + strlen ("Anonymous:"), NULL, 10) * 1024, resident);
     }
+}
+
+static void
+add_to_sums (gpointer data, guint64 begin, const char *name, guint64 anonymous, guint64 resident)
+{
+  SoakMemory *self = data;
+
+  *find_sum (self, name) += anonymous;
+  if (g_str_has_prefix (name, "/dev/"))
+    self->devices += resident;
+  self->n_mappings++;
 }
 
 static guint
@@ -81,7 +97,7 @@ soak_memory_look (SoakMemory *self)
   self->malloc_used = info.uordblks + info.hblkhd;
   self->malloc_free = info.fordblks;
 #endif
-  read_mappings (self);
+  read_mappings (add_to_sums, self);
   self->n_algorithms = count_algorithms ();
 }
 
@@ -108,4 +124,58 @@ soak_memory_print (const SoakMemory *self, const SoakMemory *before, const char 
   print_one ("others", self->others, before ? &before->others : NULL);
   print_one ("devices", self->devices, before ? &before->devices : NULL);
   printf ("; %u mappings, %u algorithms\n", self->n_mappings, self->n_algorithms);
+}
+
+static void
+add_to_list (gpointer data, guint64 begin, const char *name, guint64 anonymous, guint64 resident)
+{
+  guint64 held = g_str_has_prefix (name, "/dev/") ? resident : anonymous, *sum;
+  char *key;
+
+  if (held == 0)
+    return;
+  key = g_strdup_printf ("%012" G_GINT64_MODIFIER "x %s", begin >> WINDOW_BITS << WINDOW_BITS, name[0] ? name : "unnamed");
+  if ((sum = g_hash_table_lookup (data, key)) == NULL)
+    g_hash_table_insert (data, g_strdup (key), sum = g_new0 (guint64, 1));
+  *sum += held;
+  g_free (key);
+}
+
+GHashTable *
+soak_memory_list (void)
+{
+  GHashTable *list = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, g_free);
+
+  read_mappings (add_to_list, list);
+  return list;
+}
+
+static gint64
+get_growth (GHashTable *before, GHashTable *now, const char *key)
+{
+  const guint64 *was = g_hash_table_lookup (before, key), *is = g_hash_table_lookup (now, key);
+
+  return (gint64)*is - (gint64)(was ? *was : 0);
+}
+
+void
+soak_memory_print_grown (GHashTable *before)
+{
+  g_autoptr(GHashTable) now = soak_memory_list ();
+
+  for (int line = 0; line < MAX_GROWN; line++)
+    {
+      const char *most = NULL;
+      GHashTableIter iter;
+      gpointer key;
+
+      g_hash_table_iter_init (&iter, now);
+      while (g_hash_table_iter_next (&iter, &key, NULL))
+        if (most == NULL || get_growth (before, now, key) > get_growth (before, now, most))
+          most = key;
+      if (most == NULL || get_growth (before, now, most) < 1 << 20)
+        return;
+      printf ("  grew by %.1f MiB since the third job: %s\n", (double)get_growth (before, now, most) / 0x1p20, most);
+      g_hash_table_remove (now, most);
+    }
 }

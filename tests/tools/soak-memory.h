@@ -22,3 +22,9 @@ void soak_memory_look (SoakMemory *self);
 
 /* One line, what changed since BEFORE in brackets; BEFORE NULL: nothing in brackets. */
 void soak_memory_print (const SoakMemory *self, const SoakMemory *before, const char *when);
+
+/* What is held in each 64 MiB of addresses, by name: text to guint64 (transfer full). */
+GHashTable *soak_memory_list (void);
+
+/* The places that grew most since BEFORE, a line each; those that grew by less than a MiB are left out. */
+void soak_memory_print_grown (GHashTable *before);
