@@ -3,16 +3,6 @@
 
 #include "zie-arena-store.h"
 
-/* A held block may exceed what is asked for by a quarter and this much: prompts of other lengths change the arena by a
- * few MB, and those jobs should not pay for fresh pages. */
-#define SLACK ((gsize)64 << 20)
-
-static gboolean
-fits (gsize held, gsize size)
-{
-  return held >= size && held - size <= size / 4 + SLACK;
-}
-
 gsize
 zie_arena_store_get_size (const ZieArenaStore *self)
 {
@@ -20,9 +10,9 @@ zie_arena_store_get_size (const ZieArenaStore *self)
 }
 
 guint8 *
-zie_arena_store_reserve (ZieArenaStore *self, ZieBackend *backend, gsize size, GError **error)
+zie_arena_store_reserve (ZieArenaStore *self, ZieBackend *backend, gsize size, gsize spare, GError **error)
 {
-  if (self->memory != NULL && self->backend == backend && fits (self->size, size))
+  if (self->memory != NULL && self->backend == backend && self->size >= size && self->size - size <= spare)
     return self->memory;
 
   zie_arena_store_release (self);

@@ -14,9 +14,9 @@ typedef struct
 } ZieArenaStore;
 
 /* At least SIZE bytes aligned to ZIE_ARENA_ALIGN with undefined content, valid until the next call; give exactly SIZE to
- * zie_arena_init().  What is held is used again when it fits and is not much larger than needed, so that memory in use
- * stays near the plan's figure.  NULL and OUT_OF_HOST_MEMORY or OUT_OF_DEVICE_MEMORY: nothing is held then. */
-guint8 *zie_arena_store_reserve (ZieArenaStore *self, ZieBackend *backend, gsize size, GError **error);
+ * zie_arena_init().  What is held is used again when it has at most SPARE bytes more: what is held beyond the plan nobody planned.
+ * NULL and OUT_OF_HOST_MEMORY or OUT_OF_DEVICE_MEMORY: nothing is held then. */
+guint8 *zie_arena_store_reserve (ZieArenaStore *self, ZieBackend *backend, gsize size, gsize spare, GError **error);
 void zie_arena_store_release (ZieArenaStore *self);
 /* Bytes held at this moment.  Any thread. */
 gsize zie_arena_store_get_size (const ZieArenaStore *self);

@@ -13,6 +13,8 @@
 #include "zie-stages.h"
 #include "zie-text-cache.h"
 
+#define SPARE ((gsize)64 << 20)
+#define SPARE_LOCKED ((gsize)2 << 20)     /* less, as locked memory is nobody else's */
 #define PREVIEW_SIDE 512         /* pixels at most, unless a latent has more */
 
 /* One picture in the making. */
@@ -191,16 +193,27 @@ prepare (Picture *picture, double seconds[ZIE_N_STAGES], GError **error)
   return ok;
 }
 
+/* What the last job's memory may be larger than this one's: prompts of other lengths change it by a few MB, and those jobs should not pay
+ * for fresh pages.  A budget is kept to the byte. */
+static gsize
+spare (const ZiePlan *plan, gsize size)
+{
+  if (plan->budget.ram > 0)
+    return 0;
+  return plan->has_device_memory ? SPARE_LOCKED : size / 4 + SPARE;
+}
+
 /* The job's memory, and its weights in their places on a device that has memory of its own. */
 static gboolean
 reserve (ZiePipeline *self, ZieArena *device, ZieArena *host, GError **error)
 {
   const ZiePlan *plan = self->plan;
   guint8 *memory, *host_memory;
+  gsize size = plan->device_arena + plan->host_arena;
 
   if (!plan->has_device_memory)
     {
-      memory = zie_arena_store_reserve (self->arena, self->backend, plan->device_arena + plan->host_arena, error);
+      memory = zie_arena_store_reserve (self->arena, self->backend, size, spare (plan, size), error);
       host_memory = memory + plan->device_arena;
     }
   else
@@ -210,9 +223,10 @@ reserve (ZiePipeline *self, ZieArena *device, ZieArena *host, GError **error)
       if (zie_arena_store_get_size (self->arena) != plan->device_arena)
         zie_arena_store_release (self->arena);
       if (!self->backend->funcs->place (self->backend, &plan->weights, error)
-          || !(host_memory = zie_arena_store_reserve (self->host_arena, self->backend, plan->host_arena, error)))
+          || !(host_memory = zie_arena_store_reserve (self->host_arena, self->backend, plan->host_arena,
+                                                      spare (plan, plan->host_arena), error)))
         return FALSE;
-      memory = zie_arena_store_reserve (self->arena, self->backend, plan->device_arena, error);
+      memory = zie_arena_store_reserve (self->arena, self->backend, plan->device_arena, 0, error);
     }
   if (memory == NULL)
     return FALSE;

@@ -80,7 +80,7 @@ open_stages (ZieRedo *self, GError **error)
   find_memory (self, &device, &budget);
   request.compute = ZIE_COMPUTE_F32;
   if (!(plan = zie_plan_new_for_feed (pipeline->model, &device, &request, &budget, pipeline->feed, error))
-      || !(memory = zie_arena_store_reserve (&self->memory, self->backend, plan->device_arena + plan->host_arena, error)))
+      || !(memory = zie_arena_store_reserve (&self->memory, self->backend, plan->device_arena + plan->host_arena, 0, error)))
     return FALSE;
 
   zie_arena_init (&self->device, memory, plan->device_arena);

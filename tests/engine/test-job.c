@@ -7,6 +7,8 @@
 
 #include "zie-run-private.h"
 
+#define SPARE ((gsize)64 << 20)
+
 /* What the pipeline in place of the real one does with a job: the seed of its request. */
 enum
 {
@@ -79,6 +81,8 @@ wait_for_cancel (ZiePipeline *self)
 static gboolean
 fake_run (ZiePipeline *self, GError **error)
 {
+  gsize size;
+
   g_assert_cmpint (g_atomic_int_add (&n_running, 1), ==, 0);
   self->arena_peak = 1234;
 
@@ -103,7 +107,8 @@ fake_run (ZiePipeline *self, GError **error)
       wait_for_cancel (self);
       break;
     case DO_RESERVE:
-      g_assert_nonnull (zie_arena_store_reserve (self->arena, self->backend, (gsize)self->request->n_steps << 20, NULL));
+      size = (gsize)self->request->n_steps << 20;
+      g_assert_nonnull (zie_arena_store_reserve (self->arena, self->backend, size, size / 4 + SPARE, NULL));
       break;
     case DO_CACHE:
       self->cache->data = GINT_TO_POINTER (1);

@@ -180,6 +180,33 @@ budgets (void)
   fixture_clear (&f);
 }
 
+/* What one job locked of the host's memory for what it spilled is not held by the next within a budget, which did not plan for it. */
+static void
+locked (void)
+{
+  gsize before, spilled;
+  Fixture f;
+
+  fixture_init (&f, folder, 0);
+  f.side = 144;
+  f.budget.ram = 8 * GIB;
+  run_well (&f, NULL);
+  before = fake_get_locked ();
+  while (f.spilled == 0)
+    {
+      f.budget.vram = f.planned - 1;
+      run_well (&f, NULL);
+    }
+  spilled = fake_get_locked ();
+  f.budget.vram = 0;
+  run_well (&f, NULL);
+  g_test_message ("locked: %.2f MiB, with what was spilled %.2f, then %.2f", (double)before / 0x1p20,
+                  (double)spilled / 0x1p20, (double)fake_get_locked () / 0x1p20);
+  g_assert_cmpuint (spilled, >, before);
+  g_assert_cmpuint (fake_get_locked (), ==, before);
+  fixture_clear (&f);
+}
+
 /* Every EACH-th call of a function fails once. */
 static void
 fails (gconstpointer data)
@@ -404,6 +431,7 @@ main (int argc, char **argv)
   folder = tiny_model_new (3);
   g_test_add_func ("/cuda-jobs/as-planned", as_planned);
   g_test_add_func ("/cuda-jobs/budgets", budgets);
+  g_test_add_func ("/cuda-jobs/locked", locked);
   for (gsize i = 0; i < G_N_ELEMENTS (failing); i++)
     {
       g_autofree char *path = g_strconcat ("/cuda-jobs/fails/", failing[i], NULL);

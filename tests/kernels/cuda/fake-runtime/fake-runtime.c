@@ -107,6 +107,21 @@ fake_get_copied (void)
   return n;
 }
 
+gsize
+fake_get_locked (void)
+{
+  GHashTableIter iter;
+  gpointer size;
+  gsize sum = 0;
+
+  g_rec_mutex_lock (&lock);
+  g_hash_table_iter_init (&iter, pinned);
+  while (g_hash_table_iter_next (&iter, NULL, &size))
+    sum += GPOINTER_TO_SIZE (size);
+  g_rec_mutex_unlock (&lock);
+  return sum;
+}
+
 guint
 fake_get_n_pinned (void)
 {

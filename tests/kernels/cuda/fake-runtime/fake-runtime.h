@@ -33,10 +33,11 @@ gboolean fake_has_failed (void);               /* since the last of these two ca
 /* At the beginning of a function that is not the runtime's: what it has to return instead of doing anything. */
 cudaError_t fake_try (const char *function);
 
-/* Calls of FUNCTION since fake_start(); bytes that copies took; pieces of locked memory that there are. */
+/* Calls of FUNCTION since fake_start(); bytes that copies took; pieces of locked memory that there are, and their bytes. */
 guint fake_count (const char *function);
 guint64 fake_get_copied (void);
 guint fake_get_n_pinned (void);
+gsize fake_get_locked (void);
 
 /* The card's memory; what other programs have of it from now on; what this one has. */
 #define FAKE_MEMORY ((size_t)8 << 30)
