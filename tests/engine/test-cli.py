@@ -19,6 +19,7 @@ import sys
 import tempfile
 import time
 import unittest
+import zlib
 
 ZIMAGE, MANUAL = os.path.abspath(sys.argv[1]), sys.argv[2]
 COMMANDS = ["generate", "plan", "info", "models", "inspect", "tokenize", "devices", "bench"]
@@ -38,6 +39,29 @@ def run(*arguments, **options):
 
 def has_model():
     return run("info").returncode == 0
+
+
+def read_pixels(data):
+    """The bytes of the PNG file DATA, of 8 bits a channel and not interlaced, row by row without its filters."""
+    at, packed = 8, b""
+    while at < len(data):
+        n, kind = struct.unpack_from(">I4s", data, at)
+        if kind == b"IHDR":
+            width, _, depth, color = struct.unpack_from(">IIBB", data, at + 8)
+        packed += data[at + 8:at + 8 + n] if kind == b"IDAT" else b""
+        at += n + 12
+    assert depth == 8 and color in (2, 6), (depth, color)
+    n, step = width * (3 if color == 2 else 4), 3 if color == 2 else 4
+    raw, above, out = zlib.decompress(packed), bytes(n), bytearray()
+    for start in range(0, len(raw), n + 1):
+        row = bytearray(raw[start + 1:start + 1 + n])
+        for i in range(n):
+            a, b, c = row[i - step] if i >= step else 0, above[i], above[i - step] if i >= step else 0
+            nearest = min((abs(b - c), 0, a), (abs(a - c), 1, b), (abs(a + b - 2 * c), 2, c))[2]
+            row[i] = (row[i] + (0, a, b, (a + b) // 2, nearest)[raw[start]]) % 256
+        out += row
+        above = row
+    return bytes(out)
 
 
 needs_model = unittest.skipUnless(has_model(), "the demo model is not here")
@@ -354,12 +378,10 @@ class Generate(Folder):
     def test_lora(self):
         def picture(*options):
             self.zimage("generate", "-p", "a cat", *TINY, "--seed", "1", "-o", "a.png", *options)
-            data, at, pixels = self.read("a.png"), 8, b""
-            while at < len(data):
-                n = int.from_bytes(data[at:at + 4], "big")
-                pixels += data[at + 8:at + 8 + n] if data[at + 4:at + 8] == b"IDAT" else b""
-                at += n + 12
-            return pixels
+            return read_pixels(self.read("a.png"))
+
+        def difference(a, b):
+            return max(abs(x - y) for x, y in zip(a, b))
         with open(os.path.join(json.loads(self.zimage("info", "--json").stdout)["path"], "transformer", "config.json"), encoding="utf-8") as file:
             dim = json.load(file)["dim"]
         stem = "diffusion_model.layers.0.attention.to_q."
@@ -368,9 +390,11 @@ class Generate(Folder):
                              "other.lora_A.weight": {"dtype": "F32", "shape": [1], "data_offsets": [8 * dim, 8 * dim + 4]}}).encode()
         self.write("x.safetensors", struct.pack("<Q", len(header)) + header + struct.pack("<%df" % (2 * dim + 1), *[0.3] * (2 * dim + 1)))
         plain, whole = picture(), picture("--lora", "x.safetensors")
-        self.assertNotEqual(plain, whole)
+        self.assertGreater(difference(plain, whole), 20)
         self.assertEqual(plain, picture("--lora", "x.safetensors:0"))
-        self.assertEqual(plain, picture("--lora", "x.safetensors:0.5", "--lora", "./x.safetensors:-0.5"))
+        # (y + a) - a is y up to a rounding, which on some processors is one level of a pixel
+        self.assertLessEqual(difference(plain, picture("--lora", "x.safetensors:0.5", "--lora", "./x.safetensors:-0.5")), 1)
+        self.assertLessEqual(difference(whole, picture("--lora", "x.safetensors:0.5", "--lora", "./x.safetensors:0.5")), 1)
         done = self.zimage("generate", "-p", "a cat", *TINY, "--seed", "1", "-o", "b.png", "--lora", "x.safetensors:2")
         self.assertIn("other.lora_A.weight", done.stderr.decode())
         self.assertEqual(json.loads(self.zimage("inspect", "--json", "b.png").stdout)["loras"], [{"file": "x.safetensors", "strength": 2}])
