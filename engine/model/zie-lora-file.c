@@ -153,6 +153,20 @@ is_text_encoder (const char *name)
          || g_str_has_prefix (name, "te_") || g_str_has_prefix (name, "te1_");
 }
 
+gboolean
+zie_lora_is_one (const ZieWeightFile *file)
+{
+  for (guint i = 0; i < zie_weight_file_get_n (file); i++)
+    {
+      g_autofree char *stem = NULL;
+      Role role = split_name (zie_weight_file_get (file, i)->name, &stem);
+
+      if (role == ROLE_A || role == ROLE_B)
+        return TRUE;
+    }
+  return FALSE;
+}
+
 /* Adapters that are no LoRA, by a piece of their names. */
 static const char *
 find_other_kind (const char *name)

@@ -13,6 +13,7 @@ typedef struct _ZieLora ZieLora;
  * nothing that fits), FAILED. */
 ZieLora *zie_lora_open (const char *path, const ZieDit *dit, GError **error);
 void zie_lora_free (ZieLora *self);
+gboolean zie_lora_is_one (const ZieWeightFile *file); /* whether FILE looks like a LoRA, for whatever model */
 const char *zie_lora_get_path (const ZieLora *self);
 guint zie_lora_get_n_layers (const ZieLora *self);           /* that it changes */
 /* Names of tensors that belong to nothing here, at most a few, and how many there are; text encoders' are not among them. */

@@ -39,6 +39,27 @@ find_file (const char *name, GError **error)
   return NULL;
 }
 
+/* The LoRA at PATH; where it is a part of a model instead, the error says which. */
+static ZieLora *
+open_lora (ZieModel *self, const char *path, GError **error)
+{
+  g_autoptr(GError) local = NULL;
+  g_autoptr(ZieWeightFile) file = NULL;
+  g_autofree char *parts = NULL;
+  ZieLora *lora = zie_lora_open (path, &self->transformer, &local);
+
+  if (lora != NULL)
+    return lora;
+  if (g_error_matches (local, ZIE_ERROR, ZIE_ERROR_MODEL_UNSUPPORTED) &&
+      (file = zie_weight_file_open (path, NULL)) != NULL &&
+      (parts = zie_model_describe_parts (zie_model_identify (file))) != NULL)
+    g_set_error (error, ZIE_ERROR, ZIE_ERROR_MODEL_UNSUPPORTED, "%s: is not a LoRA, for which it was named, but %s",
+                 path, parts);
+  else
+    g_propagate_error (error, g_steal_pointer (&local));
+  return NULL;
+}
+
 const ZieLora *
 zie_model_get_lora (ZieModel *self, const char *name, GError **error)
 {
@@ -47,7 +68,7 @@ zie_model_get_lora (ZieModel *self, const char *name, GError **error)
 
   g_mutex_lock (&self->lora_lock);
   lora = g_hash_table_lookup (self->loras, name);
-  if (lora == NULL && (path = find_file (name, error)) != NULL && (lora = zie_lora_open (path, &self->transformer, error)) != NULL)
+  if (lora == NULL && (path = find_file (name, error)) != NULL && (lora = open_lora (self, path, error)) != NULL)
     g_hash_table_insert (self->loras, g_strdup (name), lora);
   g_mutex_unlock (&self->lora_lock);
   return lora;

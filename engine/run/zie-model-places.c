@@ -10,6 +10,7 @@
 #include "zie-dit.h"
 #include "zie-file.h"
 #include "zie-json.h"
+#include "zie-lora.h"
 #include "zie-qwen3.h"
 #include "zie-vae.h"
 
@@ -19,14 +20,29 @@ static const struct
 {
   const char *folder, *stem;             /* in a diffusers directory */
   const char *key, *value;               /* what its config.json says it is */
-  const char *words;
+  const char *words, *option;
   const char *comfy[4];                  /* folders below ComfyUI's models */
 } part_rows[ZIE_N_MODEL_PARTS] = {
-  [ZIE_MODEL_TRANSFORMER] = { "transformer", "diffusion_pytorch_model", "_class_name", "ZImageTransformer2DModel", "the transformer",
+  [ZIE_MODEL_TRANSFORMER] = { "transformer",
+                              "diffusion_pytorch_model",
+                              "_class_name",
+                              "ZImageTransformer2DModel",
+                              "the transformer",
+                              "--transformer",
                               { "diffusion_models", "unet", "checkpoints", NULL } },
-  [ZIE_MODEL_TEXT_ENCODER] = { "text_encoder", "model", "model_type", "qwen3", "the text encoder (Qwen3-4B)",
+  [ZIE_MODEL_TEXT_ENCODER] = { "text_encoder",
+                               "model",
+                               "model_type",
+                               "qwen3",
+                               "the text encoder (Qwen3-4B)",
+                               "--text-encoder",
                                { "text_encoders", "clip", "checkpoints", NULL } },
-  [ZIE_MODEL_VAE] = { "vae", "diffusion_pytorch_model", "_class_name", "AutoencoderKL", "the VAE (ae.safetensors)",
+  [ZIE_MODEL_VAE] = { "vae",
+                      "diffusion_pytorch_model",
+                      "_class_name",
+                      "AutoencoderKL",
+                      "the VAE (ae.safetensors)",
+                      "--vae",
                       { "vae", "checkpoints", NULL, NULL } },
 };
 
@@ -137,6 +153,16 @@ find_tokenizer (const char *folder)
   return merges != NULL ? file_in (folder, "vocab.json") : NULL;
 }
 
+/* The tokenizer beside the text encoder in FOLDER, or of the diffusers directory that FOLDER is in; NULL: none. */
+static char *
+find_tokenizer_near (const char *folder)
+{
+  g_autofree char *parent = g_path_get_dirname (folder), *of_model = g_build_filename (parent, "tokenizer", NULL);
+  char *path = find_tokenizer (folder);
+
+  return path != NULL || !has_file (parent, "model_index.json") ? path : find_tokenizer (of_model);
+}
+
 static void
 use_diffusers (ZieModelPlaces *self, const char *folder)
 {
@@ -164,7 +190,7 @@ use_file (ZieModelPlaces *self, ZieModelPartKind part, const char *path)
   set_path (&self->weights[part], g_strdup (path));
   set_path (&self->configs[part], find_config (folder, part));
   if (part == ZIE_MODEL_TEXT_ENCODER && self->tokenizer == NULL)
-    self->tokenizer = find_tokenizer (folder);
+    self->tokenizer = find_tokenizer_near (folder);
 }
 
 /* The index of the set that PATH is a shard of, or PATH. */
@@ -194,11 +220,45 @@ identify_path (const char *path, GError **error)
 
   if (file == NULL)
     return 0;
-  if ((parts = zie_model_identify (file)) == 0)
+  if ((parts = zie_model_identify (file)) == 0 && zie_lora_is_one (file))
+    g_set_error (
+        error, ZIE_ERROR, ZIE_ERROR_MODEL_UNSUPPORTED,
+        "%s: is no part of a model but a LoRA, which changes a model; name it with --lora, and the model as before",
+        path);
+  else if (parts == 0)
     g_set_error (error, ZIE_ERROR, ZIE_ERROR_MODEL_UNSUPPORTED,
                  "%s: holds no part of Z-Image: neither its transformer, nor a Qwen3 text encoder, nor Flux's VAE (its first tensor is %s)",
                  path, zie_weight_file_get_n (file) > 0 ? zie_weight_file_get (file, 0)->name : "none");
   return parts;
+}
+
+char *
+zie_model_describe_parts (guint parts)
+{
+  g_autoptr(GString) words = g_string_new (NULL), options = g_string_new (NULL);
+
+  for (int i = 0; i < ZIE_N_MODEL_PARTS; i++)
+    if (parts & (1u << i))
+      {
+        g_string_append_printf (words, "%s%s", words->len > 0 ? " and " : "", part_rows[i].words);
+        g_string_append_printf (options, "%s%s", options->len > 0 ? " or " : "", part_rows[i].option);
+      }
+  return parts != 0 ? g_strdup_printf ("%s; name it with %s", words->str, options->str) : NULL;
+}
+
+/* PATH was named for PART, and PARTS are in it. */
+static void
+set_wrong_part (GError **error, const char *path, ZieModelPartKind part, guint parts)
+{
+  g_autofree char *found = zie_model_describe_parts (parts);
+
+  if (found == NULL)
+    g_set_error (error, ZIE_ERROR, ZIE_ERROR_MODEL_UNSUPPORTED,
+                 "%s: its config.json is not that of %s, for which it was named", path, part_rows[part].words);
+  else
+    g_set_error (error, ZIE_ERROR, ZIE_ERROR_MODEL_UNSUPPORTED,
+                 "%s: is not %s, for which it was named, but %s, and another file with %s or none", path,
+                 part_rows[part].words, found, part_rows[part].option);
 }
 
 static char *
@@ -404,28 +464,55 @@ resolve_folder (ZieModelPlaces *self, const char *folder, GError **error)
   return resolve_loose (self, folder, error);
 }
 
-/* One part from PATH, picked by hand. */
+/* The part that FOLDER, a component's, says it is, as a bit; 0: none. */
+static guint
+identify_component (const char *folder)
+{
+  for (int i = 0; i < ZIE_N_MODEL_PARTS; i++)
+    {
+      g_autofree char *config = find_config (folder, (ZieModelPartKind)i);
+      if (config != NULL)
+        return 1u << i;
+    }
+  return 0;
+}
+
+/* One part from PATH, picked by hand: a file or a component that is that part, or a folder of a model that has it. */
 static gboolean
 resolve_part (ZieModelPlaces *self, ZieModelPartKind part, const char *path, GError **error)
 {
   g_auto(ZieModelPlaces) other = { .notes = g_string_new (NULL) };
   gboolean is_component = is_folder (path) && !has_file (path, "model_index.json") && has_file (path, "config.json");
+  guint parts = 0;
 
   if (is_component)
     {
+      parts = identify_component (path);
       other.weights[part] = g_strdup (path);
-      if ((other.configs[part] = find_config (path, part)) == NULL)
-        {
-          g_set_error (error, ZIE_ERROR, ZIE_ERROR_MODEL_UNSUPPORTED, "%s: its config.json is not that of %s", path, part_rows[part].words);
-          return FALSE;
-        }
+      other.configs[part] = find_config (path, part);
+      if (part == ZIE_MODEL_TEXT_ENCODER)
+        other.tokenizer = find_tokenizer_near (path);
     }
-  else if (!(is_folder (path) ? resolve_folder (&other, path, error) : resolve_file (&other, path, error)))
-    return FALSE;
-
-  if (other.weights[part] == NULL)
+  else if (is_folder (path))
     {
-      g_set_error (error, ZIE_ERROR, ZIE_ERROR_MODEL_UNSUPPORTED, "%s: is not %s but another part of a model", path, part_rows[part].words);
+      if (!resolve_folder (&other, path, error))
+        return FALSE;
+      for (int i = 0; i < ZIE_N_MODEL_PARTS; i++)
+        parts |= other.weights[i] != NULL ? 1u << i : 0;
+    }
+  else
+    {
+      g_autofree char *file = index_of_shard (path);
+
+      if ((parts = identify_path (file, error)) == 0)
+        return FALSE;
+      use_file (&other, part, file);
+      other.name = name_of_file (file);
+    }
+
+  if (!(parts & (1u << part)))
+    {
+      set_wrong_part (error, path, part, parts);
       return FALSE;
     }
   set_path (&self->weights[part], g_steal_pointer (&other.weights[part]));

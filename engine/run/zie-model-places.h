@@ -32,6 +32,10 @@ ZieWeightFile *zie_model_places_open (const ZieModelPlaces *self, ZieModelPartKi
 /* Bits (1 << part) of the parts of Z-Image that FILE holds. */
 guint zie_model_identify (const ZieWeightFile *file);
 
+/* "the transformer and the VAE (ae.safetensors); name it with --transformer or --vae" of such bits; NULL: there are none.  Free
+ * with g_free(). */
+char *zie_model_describe_parts (guint parts);
+
 /* The snapshot of a Hugging Face repository folder (models--org--name) that is to be used, or NULL: there is none.  Free
  * with g_free(). */
 char *zie_model_find_snapshot (const char *folder);

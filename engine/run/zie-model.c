@@ -173,6 +173,17 @@ describe_notes (ZieModel *self, const ZieModelPlaces *places)
   return keep (self, g_string_free (notes, FALSE));
 }
 
+/* What messages call SOURCE by. */
+static const char *
+get_anchor (const ZieModelSource *source)
+{
+  const char *anchor = source->path;
+
+  for (int i = 0; i < ZIE_N_MODEL_PARTS && anchor == NULL; i++)
+    anchor = source->parts[i];
+  return anchor;
+}
+
 static ZieModel *
 open_model (const ZieModelSource *source, gboolean for_feed, GError **error)
 {
@@ -192,8 +203,10 @@ open_model (const ZieModelSource *source, gboolean for_feed, GError **error)
     return NULL;
   if ((missing = zie_model_places_describe_missing (&places)) != NULL)
     {
-      g_set_error (error, ZIE_ERROR, ZIE_ERROR_FILE_NOT_FOUND, "%s: %s, neither beside it nor anywhere models are looked for; put it there, "
-                   "or name it with --transformer, --text-encoder or --vae", source->path ? source->path : places.name, missing);
+      g_set_error (error, ZIE_ERROR, ZIE_ERROR_FILE_NOT_FOUND,
+                   "%s: %s, neither beside it nor anywhere models are looked for; put it there, "
+                   "or name it with --transformer, --text-encoder or --vae",
+                   get_anchor (source), missing);
       return NULL;
     }
   if (!zie_model_config_load (&config, &places, error) || !derive_configs (self, &places, &config, error)

@@ -544,6 +544,90 @@ test_refused (Fixture *f, gconstpointer data)
   check_refused (&(ZieModelSource) { .path = f->reference, .parts = { quant } }, ZIE_ERROR_MODEL_UNSUPPORTED, "nvfp4");
 }
 
+/* Each file named for each part that it is not, and a LoRA for all: the message says what the file is and how to name it. */
+static void
+test_wrong_part (Fixture *f, gconstpointer data)
+{
+  static const struct
+  {
+    const char *component, *weights, *words, *option;
+  } rows[] = {
+    { "transformer", "diffusion_models/one", "the transformer", "--transformer" },
+    { "text_encoder", "text_encoders/two.bin", "the text encoder (Qwen3-4B)", "--text-encoder" },
+    { "vae", "vae/three.safetensors", "the VAE (ae.safetensors)", "--vae" },
+    { NULL, "lora.safetensors", "a LoRA", "--lora" },
+  };
+  static const char *const names[] = { "transformer.layers.0.attention.to_q.lora_A.weight",
+                                       "transformer.layers.0.attention.to_q.lora_B.weight" };
+  static const gint64 dims[2] = { 1, 1 };
+  float number = 1;
+  Form lora = form_new (FALSE);
+
+  write_comfy (f);
+  for (int i = 0; i < 2; i++)
+    form_put (&lora, names[i], ZIE_DTYPE_F32, 2, dims, &number, 4);
+  form_write (&lora, f->folder, "lora.safetensors");
+
+  for (guint file = 0; file < G_N_ELEMENTS (rows); file++)
+    for (int part = 0; part < ZIE_N_MODEL_PARTS; part++)
+      {
+        g_autofree char *path = g_build_filename (f->folder, rows[file].weights, NULL);
+        g_autofree char *component =
+            rows[file].component ? g_build_filename (f->reference, rows[file].component, NULL) : NULL;
+        g_autofree char *inside =
+            component != NULL
+                ? g_build_filename (component, file == 1 ? "model.safetensors" : "diffusion_pytorch_model.safetensors",
+                                    NULL)
+                : NULL;
+        const char *const found[] = { path, component, inside };
+
+        if ((int)file == part)
+          continue;
+        for (guint k = 0; k < G_N_ELEMENTS (found) && found[k] != NULL; k++)
+          for (int with_model = 0; with_model < 2; with_model++)
+            {
+              ZieModelSource source = { .path = with_model ? f->reference : NULL, .tokenizer = f->tokenizer };
+              g_autofree char *way_out = g_strconcat ("name it with ", rows[file].option, NULL),
+                              *not = g_strconcat ("is not ", rows[part].words, NULL);
+
+              source.parts[part] = found[k];
+              check_refused (&source, ZIE_ERROR_MODEL_UNSUPPORTED, found[k]);
+              check_refused (&source, ZIE_ERROR_MODEL_UNSUPPORTED, rows[file].words);
+              check_refused (&source, ZIE_ERROR_MODEL_UNSUPPORTED, way_out);
+              if (file < ZIE_N_MODEL_PARTS)
+                check_refused (&source, ZIE_ERROR_MODEL_UNSUPPORTED, not );
+            }
+      }
+
+  for (guint file = 0; file < ZIE_N_MODEL_PARTS; file++)
+    {
+      g_autofree char *path = g_build_filename (f->folder, rows[file].weights, NULL),
+                      *way_out = g_strconcat ("name it with ", rows[file].option, NULL);
+      g_autoptr(GError) error = NULL;
+
+      g_assert_null (zie_model_get_lora (f->model, path, &error));
+      g_test_message ("%s", error->message);
+      g_assert_error (error, ZIE_ERROR, ZIE_ERROR_MODEL_UNSUPPORTED);
+      g_assert_true (g_str_has_prefix (error->message, path));
+      g_assert_nonnull (strstr (error->message, "is not a LoRA"));
+      g_assert_nonnull (strstr (error->message, way_out));
+    }
+}
+
+/* A file of a diffusers directory that is named for its part brings its tokenizer along, and so does its folder. */
+static void
+test_tokenizer_of_part (Fixture *f, gconstpointer data)
+{
+  g_autofree char *component = g_build_filename (f->reference, "text_encoder", NULL),
+                  *file = g_build_filename (component, "model.safetensors", NULL);
+  g_autofree char *one = g_build_filename (f->folder, "diffusion_models", "one", NULL),
+                  *vae = g_build_filename (f->folder, "vae", "three.safetensors", NULL);
+
+  write_comfy (f);
+  check_source (f, &(ZieModelSource) { .parts = { one, file, vae } }, "single files (ComfyUI)");
+  check_source (f, &(ZieModelSource) { .parts = { one, component, vae } }, "mixed parts");
+}
+
 /* As another user than root, whom nothing is hidden from.  CLOSED is a folder of the caches that may not be entered, FILE in it. */
 static void
 look_as_nobody (const char *closed, const char *file)
@@ -603,11 +687,18 @@ test_unreadable (Fixture *f, gconstpointer data)
 int
 main (int argc, char **argv)
 {
-  static const struct { const char *name; void (*func) (Fixture *f, gconstpointer data); } tests[] = {
-    { "/forms/comfy", test_comfy },     { "/forms/gguf", test_gguf },       { "/forms/gguf-tokenizer", test_gguf_tokenizer },
+  static const struct { const char *name; void (*func) (Fixture *f, gconstpointer data);
+  } tests[] = {
+    { "/forms/comfy", test_comfy },
+    { "/forms/gguf", test_gguf },
+    { "/forms/gguf-tokenizer", test_gguf_tokenizer },
     { "/forms/all-in-one", test_all_in_one },
-    { "/forms/hugging-face", test_hugging_face }, { "/forms/scales", test_scales }, { "/forms/refused", test_refused },
+    { "/forms/hugging-face", test_hugging_face },
+    { "/forms/scales", test_scales },
+    { "/forms/refused", test_refused },
     { "/forms/unreadable", test_unreadable },
+    { "/forms/wrong-part", test_wrong_part },
+    { "/forms/tokenizer-of-part", test_tokenizer_of_part },
   };
   g_autofree char *empty = NULL;
   int rc;
