@@ -9,22 +9,28 @@ CONTROLS = ('push button', 'button', 'toggle button', 'text', 'entry', 'text box
 NO_NAME = ('GtkButton', 'GtkMenuButton', 'GtkToggleButton', 'GtkImage', 'GtkPicture', 'GtkEntry', 'GtkText', 'GtkTextView',
            'GtkSpinButton', 'GtkSwitch', 'GtkDrawingArea', 'GtkProgressBar', 'GtkListItemWidget', '')
 
-def nameless(app, windows):
-    found = []
+def nameless(app):
+    """those without a name, and how many were looked at"""
+    found, n_seen = [], 0
     def go(a, path, inside_named):
+        nonlocal n_seen
         role, name = a.role, a.name
-        if not a.was('showing'): return
+        if name == 'AdwViewSwitcher': return  # libadwaita's tabs: their icons are decoration
+        if not ui.shown(a): return            # GTK 4.8 says only of windows that they are showing
+        n_seen += role in CONTROLS
         here = path + '/' + (name or role)
         has = name not in NO_NAME
-        # An image within a named control is decoration; so is the text inside a spin button.
-        if role in CONTROLS and not has and not inside_named: found.append('%s %r at %s' % (role, name, here))
+        # An image within a named control is decoration; so is the text inside a spin button.  What has no place is not there.
+        # A row that unfolds is libadwaita's, around the row that has the name and the focus.
+        if role == 'list item' and any(k.role == role and k.name for k in a.walk()): has = True
+        if role in CONTROLS and not has and not inside_named and min(a.extents()[2:]) > 0: found.append('%s %r at %s' % (role, name, here))
         for c in a.kids: go(c, here, inside_named or (has and role in CONTROLS))
-    go(app.root(), '', False)
-    return found
+    for window in app.root().kids: go(window, '', False)
+    return found, n_seen
 
 def look(app, state):
-    bad = nameless(app, 1)
-    check(not bad, 'every control has a name: %s %s' % (state, bad))
+    bad, n_seen = nameless(app)
+    check(n_seen > 20 and not bad, 'each of %d controls has a name: %s %s' % (n_seen, state, bad))
 
 s.demo_model()
 app = s.start()
