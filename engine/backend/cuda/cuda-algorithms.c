@@ -5,6 +5,8 @@
 
 #include <string.h>
 
+#include <glib/gstdio.h>
+
 #define FIRST_LINE "zimage-studio cublaslt-algorithms 1"
 #define MAX_FILE_SIZE (4 << 20)
 #define MAX_ENTRIES 4096                 /* the oldest leave */
@@ -18,7 +20,9 @@ typedef struct
 struct _CudaAlgorithms
 {
   char *path;                            /* owned */
-  GPtrArray *entries;                    /* of Entry, the newest last */
+  GPtrArray *entries;                    /* of Entry, the newest last; owned */
+  GHashTable *by_key;                    /* the same, borrowed, with their keys */
+  GStatBuf seen;                         /* the file as it was read or written last; all 0: not yet */
 };
 
 static void
@@ -36,33 +40,28 @@ clean_key (const char *key)
   return g_strdelimit (g_strdup (key), "\t\r\n", ' ');
 }
 
-static guint
-find_entry (const CudaAlgorithms *self, const char *key)
+static void
+remove_entry (CudaAlgorithms *self, Entry *entry)
 {
-  for (guint i = 0; i < self->entries->len; i++)
-    {
-      const Entry *entry = g_ptr_array_index (self->entries, i);
-
-      if (strcmp (entry->key, key) == 0)
-        return i;
-    }
-  return G_MAXUINT;
+  g_hash_table_remove (self->by_key, entry->key);
+  g_ptr_array_remove (self->entries, entry);
 }
 
 /* The newest entry of that key; takes KEY. */
 static void
 set_entry (CudaAlgorithms *self, char *key, const guint8 *value)
 {
-  guint at = find_entry (self, key);
-  Entry *entry = g_new0 (Entry, 1);
+  Entry *entry = g_hash_table_lookup (self->by_key, key);
 
-  if (at != G_MAXUINT)
-    g_ptr_array_remove_index (self->entries, at);
+  if (entry != NULL)
+    remove_entry (self, entry);
   else if (self->entries->len >= MAX_ENTRIES)
-    g_ptr_array_remove_index (self->entries, 0);
+    remove_entry (self, g_ptr_array_index (self->entries, 0));
+  entry = g_new0 (Entry, 1);
   entry->key = key;
   memcpy (entry->value, value, CUDA_ALGORITHM_SIZE);
   g_ptr_array_add (self->entries, entry);
+  g_hash_table_insert (self->by_key, entry->key, entry);
 }
 
 static gboolean
@@ -81,6 +80,14 @@ parse_value (const char *hex, guint8 *value)
   return TRUE;
 }
 
+/* Nobody has written the file since it was last read or written here. */
+static gboolean
+is_known (const CudaAlgorithms *self, const GStatBuf *now)
+{
+  return now->st_ino == self->seen.st_ino && now->st_dev == self->seen.st_dev && now->st_size == self->seen.st_size
+         && now->st_mtim.tv_sec == self->seen.st_mtim.tv_sec && now->st_mtim.tv_nsec == self->seen.st_mtim.tv_nsec;
+}
+
 /* Joins the file's lines in; those that cannot be read are left out, and will be gone when it is next written. */
 static void
 read_file (CudaAlgorithms *self)
@@ -89,10 +96,12 @@ read_file (CudaAlgorithms *self)
   g_autoptr(GError) error = NULL;
   g_autofree char *text = NULL;
   g_auto(GStrv) lines = NULL;
+  GStatBuf now;
   guint n_bad = 0;
 
-  if (!g_file_test (self->path, G_FILE_TEST_IS_REGULAR))
+  if (g_stat (self->path, &now) != 0 || !S_ISREG (now.st_mode) || is_known (self, &now))
     return;
+  self->seen = now;
   if (!(file = g_mapped_file_new (self->path, FALSE, &error)))
     {
       g_debug ("algorithms: %s", error->message);
@@ -131,8 +140,9 @@ read_file (CudaAlgorithms *self)
 }
 
 static void
-write_file (const CudaAlgorithms *self)
+write_file (CudaAlgorithms *self)
 {
+  static const char digits[] = "0123456789abcdef";
   g_autoptr(GString) text = g_string_new (FIRST_LINE "\n");
   g_autoptr(GError) error = NULL;
   g_autofree char *folder = g_path_get_dirname (self->path);
@@ -141,14 +151,20 @@ write_file (const CudaAlgorithms *self)
     {
       const Entry *entry = g_ptr_array_index (self->entries, i);
 
-      g_string_append_printf (text, "%s\t", entry->key);
+      g_string_append (text, entry->key);
+      g_string_append_c (text, '\t');
       for (guint b = 0; b < CUDA_ALGORITHM_SIZE; b++)
-        g_string_append_printf (text, "%02x", entry->value[b]);
+        {
+          g_string_append_c (text, digits[entry->value[b] >> 4]);
+          g_string_append_c (text, digits[entry->value[b] & 15]);
+        }
       g_string_append_c (text, '\n');
     }
   g_mkdir_with_parents (folder, 0700);
   if (!g_file_set_contents_full (self->path, text->str, (gssize)text->len, G_FILE_SET_CONTENTS_CONSISTENT, 0600, &error))
     g_debug ("algorithms: %s; they are timed again in the next run", error->message);
+  if (error != NULL || g_stat (self->path, &self->seen) != 0)
+    self->seen = (GStatBuf) { 0 };
 }
 
 CudaAlgorithms *
@@ -159,6 +175,7 @@ cuda_algorithms_new (const char *path)
   self->path = path ? g_strdup (path)
                     : g_build_filename (g_get_user_cache_dir (), "zimage-studio", "cublaslt-algorithms", NULL);
   self->entries = g_ptr_array_new_with_free_func (entry_free);
+  self->by_key = g_hash_table_new (g_str_hash, g_str_equal);
   read_file (self);
   return self;
 }
@@ -168,6 +185,7 @@ cuda_algorithms_free (CudaAlgorithms *self)
 {
   if (self == NULL)
     return;
+  g_hash_table_unref (self->by_key);
   g_ptr_array_unref (self->entries);
   g_free (self->path);
   g_free (self);
@@ -177,11 +195,11 @@ gboolean
 cuda_algorithms_find (const CudaAlgorithms *self, const char *key, guint8 *value)
 {
   g_autofree char *clean = clean_key (key);
-  guint at = find_entry (self, clean);
+  const Entry *entry = g_hash_table_lookup (self->by_key, clean);
 
-  if (at == G_MAXUINT)
+  if (entry == NULL)
     return FALSE;
-  memcpy (value, ((const Entry *)g_ptr_array_index (self->entries, at))->value, CUDA_ALGORITHM_SIZE);
+  memcpy (value, entry->value, CUDA_ALGORITHM_SIZE);
   return TRUE;
 }
 
