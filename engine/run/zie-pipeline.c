@@ -282,8 +282,12 @@ zie_pipeline_run (ZiePipeline *self, GError **error)
   zie_redo_init (&picture.redo, self, &sink);
 
   ok = prepare (&picture, seconds, error);
-  for (picture.index = 0; ok && picture.index < request->n_images; picture.index++)
-    ok = make_picture (&picture, seconds, error);
+  while (ok && self->n_made < request->n_images)
+    {
+      picture.index = self->n_made;
+      if ((ok = make_picture (&picture, seconds, error)))
+        self->n_made++;
+    }
 
   zie_redo_clear (&picture.redo);
   zie_stages_clear (&stages);

@@ -32,9 +32,10 @@ typedef struct
   ZieArenaStore *host_arena;     /* and, where the device has memory of its own, its part in host memory */
   ZiePipelineCache *cache;       /* may be NULL */
   const ZieFeed *feed;           /* a replay's, or NULL */
+  int n_made;                    /* in and out: pictures that have left; called again after a failure it goes on with the next */
   guint64 arena_peak;            /* out: high-water mark of the arena */
 } ZiePipeline;
 
-/* Makes all pictures of the request; emits STAGE, STEP, PREVIEW, TILE and IMAGE (STARTED and FINISHED are the engine's).
+/* Makes the pictures of the request that are missing; emits STAGE, STEP, PREVIEW, TILE and IMAGE (STARTED and FINISHED are the engine's).
  * FALSE with CANCELLED once *cancel is set. */
 gboolean zie_pipeline_run (ZiePipeline *self, GError **error);

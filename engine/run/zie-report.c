@@ -92,7 +92,7 @@ add_picture (ZieReport *self, const ZieEvent *event)
   g_array_append_val (self->pictures, picture);
 }
 
-/* The job begins again by another plan. */
+/* The job goes on by another plan; what is made already is. */
 static void
 change_plan (ZieReport *self, const ZieEvent *event)
 {
@@ -101,7 +101,6 @@ change_plan (ZieReport *self, const ZieEvent *event)
   g_ptr_array_add (self->notes, g_strdup_printf ("stepped down from %s on the card to %s: %s", from, to, event->plan.reason));
   zie_plan_unref (self->plan);
   self->plan = zie_plan_ref (event->plan.plan);
-  g_array_set_size (self->pictures, 0);
 }
 
 void

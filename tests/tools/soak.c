@@ -226,7 +226,6 @@ follow (Soak *self, Result *result, GError **error)
       if (event->type == ZIE_EVENT_PLAN)
         {
           result->n_down++;
-          g_byte_array_set_size (result->pixels, 0);
           zie_plan_unref (result->plan);
           result->plan = zie_plan_ref (event->plan.plan);
         }

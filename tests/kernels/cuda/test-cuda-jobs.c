@@ -25,12 +25,13 @@ typedef struct
   ZieEngine *engine;
 
   guint n_dots;                  /* behind the prompt */
+  int n_images;                  /* 0: 1 */
   int side;                      /* 0: SIDE */
   ZieBudget budget;
   guint64 spilled;               /* bytes, of the last plan */
   guint n_down, redone;          /* of the last job */
   guint64 planned, vram_peak, arena_peak;
-  char *pixels;                  /* checksum, owned */
+  char *pixels;                  /* checksum of all pictures, owned */
 } Fixture;
 
 static ZieEngine *
@@ -69,6 +70,8 @@ run_on (Fixture *f, ZieEngine *engine, GError **error)
   g_autoptr(ZieJob) job = NULL;
   ZieDevice device;
   g_autoptr(ZiePlan) plan = NULL;
+  g_autoptr(GChecksum) checksum = g_checksum_new (G_CHECKSUM_SHA256);
+  int n_seen = 0;
 
   zie_request_init (&request);
   zie_model_init_request (f->model, &request);
@@ -76,6 +79,7 @@ run_on (Fixture *f, ZieEngine *engine, GError **error)
   request.prompt = g_strdup_printf ("a sentence of more than sixteen ids%.*s", (int)f->n_dots, "........................................");
   request.width = request.height = f->side > 0 ? f->side : SIDE;
   request.n_steps = 1;
+  request.n_images = MAX (f->n_images, 1);
   request.seed = 7;
   f->n_down = f->redone = 0;
   zie_engine_get_device (engine, &device);
@@ -99,14 +103,19 @@ run_on (Fixture *f, ZieEngine *engine, GError **error)
         }
       if (event->type == ZIE_EVENT_IMAGE)
         {
-          g_free (f->pixels);
-          f->pixels = g_compute_checksum_for_bytes (G_CHECKSUM_SHA256, zie_image_get_pixels (event->image.image));
+          gsize size;
+          const guint8 *pixels = g_bytes_get_data (zie_image_get_pixels (event->image.image), &size);
+
+          g_assert_cmpint (event->image_index, ==, n_seen++);    /* each once */
+          g_checksum_update (checksum, pixels, (gssize)size);
           f->redone = event->image.recipe->redone;
         }
       if (event->type != ZIE_EVENT_FINISHED)
         continue;
       f->vram_peak = event->finished.vram_peak;
       f->arena_peak = event->finished.arena_peak;
+      g_free (f->pixels);
+      f->pixels = g_strdup (g_checksum_get_string (checksum));
       if (event->finished.error != NULL)
         g_propagate_error (error, g_error_copy (event->finished.error));
       return event->finished.error == NULL;
@@ -303,19 +312,28 @@ redone (void)
   fixture_clear (&f);
 }
 
+/* Wide enough that a plan for a sixteenth less is possible. */
+static char *
+make_wide_model (void)
+{
+  static const TinyModelShape shape = { .dim = 1280, .n_layers = 2, .text_dim = 64, .text_ffn = 96, .text_heads = 4, .text_kv_heads = 2,
+                                        .text_head_dim = 32, .n_text_layers = 3, .vae_channels = { 32, 32, 64, 64 }, .vae_layers = 1 };
+  char *wide = g_dir_make_tmp ("zie-wide-XXXXXX", NULL);
+
+  tiny_model_write_shape (wide, &shape, 1);
+  return wide;
+}
+
 /* A card that others fill: the plan steps down until it fits, and says so; then it refuses in words; then all is as before. */
 static void
 neighbours (void)
 {
-  static const TinyModelShape shape = { .dim = 1280, .n_layers = 2, .text_dim = 64, .text_ffn = 96, .text_heads = 4, .text_kv_heads = 2,
-                                        .text_head_dim = 32, .n_text_layers = 3, .vae_channels = { 32, 32, 64, 64 }, .vae_layers = 1 };
-  g_autofree char *wide = g_dir_make_tmp ("zie-wide-XXXXXX", NULL), *expected = NULL;
+  g_autofree char *wide = make_wide_model (), *expected = NULL;
   g_autoptr(GError) error = NULL;
   guint64 planned;
   gsize used;
   Fixture f;
 
-  tiny_model_write_shape (wide, &shape, 1);
   fixture_init (&f, wide, 0);
   run_well (&f, NULL);
   expected = g_strdup (f.pixels);
@@ -342,6 +360,34 @@ neighbours (void)
   fake_set_secret_others (0);
   run_well (&f, expected);
   g_assert_cmpuint (f.planned, ==, planned);
+  fixture_clear (&f);
+  tiny_model_remove (g_steal_pointer (&wide));
+}
+
+/* Memory goes in the middle of a job of several pictures: it goes on by a smaller plan with the picture that is missing. */
+static void
+several (void)
+{
+  g_autofree char *wide = make_wide_model (), *expected = NULL;
+  guint n, n_before;
+  Fixture f;
+
+  fixture_init (&f, wide, 0);
+  f.n_images = 2;
+  run_well (&f, NULL);
+  expected = g_strdup (f.pixels);
+  n_before = fake_count ("launch");
+  run_well (&f, expected);
+  n = fake_count ("launch") - n_before;
+  for (guint part = 1; part < 4; part += 2)      /* in the first, in the second */
+    {
+      fake_fail ("launch", n * part / 4 + 3, cudaErrorMemoryAllocation);
+      run_well (&f, expected);
+      g_assert_true (fake_has_failed ());
+      g_assert_cmpuint (f.n_down, ==, 1);
+      g_assert_cmpuint (f.vram_peak, ==, f.planned);
+      fake_fail (NULL, 0, cudaSuccess);
+    }
   fixture_clear (&f);
   tiny_model_remove (g_steal_pointer (&wide));
 }
@@ -444,6 +490,7 @@ main (int argc, char **argv)
     }
   g_test_add_func ("/cuda-jobs/redone", redone);
   g_test_add_func ("/cuda-jobs/neighbours", neighbours);
+  g_test_add_func ("/cuda-jobs/several", several);
   g_test_add_func ("/cuda-jobs/idle", idle);
   g_test_add_func ("/cuda-jobs/second-card", second_card);
   result = g_test_run ();
