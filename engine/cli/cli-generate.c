@@ -372,7 +372,7 @@ handle_event (Generate *self, ZieEvent *event, GError **error)
   if (!save (self, event, task, &path, &local))
     g_clear_pointer (&path, g_free);
 
-  if (self->is_verbose || event->type == ZIE_EVENT_IMAGE)
+  if (self->is_verbose || event->type == ZIE_EVENT_IMAGE || event->type == ZIE_EVENT_PLAN || event->type == ZIE_EVENT_REDO)
     cli_progress_clear (&self->progress);
   cli_report_event (&self->report, event, task->first_index + (guint)event->image_index, path);
   cli_progress_add_event (&self->progress, event);
@@ -463,9 +463,16 @@ save_report (Generate *self, GError **error)
     g_error_free (local);
 }
 
+/* What the engine's log says of jobs is said in the user's words here. */
+static void
+drop_message (const char *domain, GLogLevelFlags level, const char *message, gpointer data)
+{
+}
+
 int
 cli_generate (int argc, char **argv)
 {
+  static const char *const log_domains[] = { "zie-engine", "zie-run" };
   g_auto(Generate) self = { 0 };
   GError *error = NULL;
 
@@ -475,6 +482,8 @@ cli_generate (int argc, char **argv)
   self.tasks = g_ptr_array_new_with_free_func (task_free);
   self.cancel = cli_cancel_start ();
   cli_report_init (&self.report, self.is_json, self.is_verbose);
+  for (guint i = 0; !self.is_json && i < G_N_ELEMENTS (log_domains); i++)
+    g_log_set_handler (log_domains[i], G_LOG_LEVEL_MESSAGE, drop_message, NULL);
 
   generate (&self, &error);
   save_report (&self, &error);

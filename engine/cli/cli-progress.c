@@ -14,8 +14,8 @@
 /* How stages compare where the plan does not say. */
 static const double default_weights[ZIE_N_STAGES] = { 0.05, 0.01, 0.84, 0.10 };
 
-static const char *
-stage_words (ZieStage stage)
+const char *
+cli_progress_stage_words (ZieStage stage)
 {
   switch (stage)
     {
@@ -95,7 +95,7 @@ words_before_bar (const CliProgress *self)
   if (self->n_pictures > 1)
     g_string_append_printf (words, "%u/%u  ", MIN (self->n_done + 1, self->n_pictures), self->n_pictures);
 
-  g_string_append (words, stage_words (self->stage));
+  g_string_append (words, cli_progress_stage_words (self->stage));
   if (self->stage == ZIE_STAGE_SAMPLE && self->n_steps > 0)
     {
       g_string_append (words, "  ");
@@ -152,7 +152,7 @@ print_line (const CliProgress *self, const ZieEvent *event, gboolean is_new_stag
   if (event->type == ZIE_EVENT_STEP)
     g_printerr (_("%sstep %d of %d, %.2f s\n"), number, self->step, self->n_steps, event->step.seconds);
   else if (is_new_stage)
-    g_printerr ("%s%s\n", number, stage_words (self->stage));
+    g_printerr ("%s%s\n", number, cli_progress_stage_words (self->stage));
 }
 
 void

@@ -28,5 +28,7 @@ void cli_progress_tick (CliProgress *self);
 /* Takes the bar off the screen before something else is printed, or at the end. */
 void cli_progress_clear (CliProgress *self);
 
+/* "Painting" …, translated. */
+const char *cli_progress_stage_words (ZieStage stage);
 /* Seconds left of the current picture; negative = not known yet. */
 double cli_progress_seconds_left (const CliProgress *self, double elapsed);

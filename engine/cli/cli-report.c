@@ -9,6 +9,7 @@
 #include "cli.h"
 #include "cli-i18n.h"
 #include "cli-json.h"
+#include "cli-progress.h"
 
 void
 cli_report_init (CliReport *self, gboolean is_json, gboolean is_verbose)
@@ -188,6 +189,24 @@ log_memory (const ZieEvent *event)
     }
 }
 
+/* What went otherwise than planned, in a line. */
+static void
+print_change (const ZieEvent *event, guint index)
+{
+  g_autofree char *size = NULL, *text = NULL;
+
+  if (event->type == ZIE_EVENT_PLAN)
+    {
+      size = cli_format_size (zie_plan_get_vram_peak (event->plan.plan));
+      text = g_strdup_printf (_("the card has less memory free than was planned for: %s of it are planned for now"), size);
+    }
+  else if (event->type == ZIE_EVENT_REDO)
+    text = g_strdup_printf (_("picture %u, “%s”: numbers broke in bf16, the CPU computes this again in f32 (%s)"), index + 1,
+                            cli_progress_stage_words (event->redo.stage), event->redo.reason);
+  if (text != NULL)
+    cli_warn (text);
+}
+
 /* Every picture carries the time of the stages that its job's pictures share; it counts once. */
 static void
 add_stage_sums (CliReport *self, const ZieEvent *event)
@@ -216,6 +235,8 @@ cli_report_event (CliReport *self, const ZieEvent *event, guint index, const cha
 
   if (self->is_verbose)
     log_memory (event);
+  if (!self->is_json)
+    print_change (event, index);
   if (self->is_json)
     print_event (self, event, index, file);
   else if (event->type == ZIE_EVENT_IMAGE && file != NULL)
