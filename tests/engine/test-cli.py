@@ -375,6 +375,15 @@ class Generate(Folder):
             for word in words:
                 self.assertIn(word, done.stderr.decode())
 
+    def test_without_proc(self):
+        inside = ["unshare", "-rm", "sh", "-c", 'mount -t tmpfs none /proc && exec "$@"', "sh"]
+        if subprocess.run([*inside, "true"], capture_output=True, check=False).returncode:
+            self.skipTest("/proc cannot be hidden here")
+        done = subprocess.run([*inside, ZIMAGE, "generate", "-p", "a cat", *TINY, "-o", "a.png"], capture_output=True, check=False,
+                              cwd=self.folder, env=environment)
+        self.assertEqual(done.returncode, 0, done.stderr.decode())
+        self.assertEqual(self.read("a.png")[:4], b"\x89PNG")
+
     def test_lora(self):
         def picture(*options):
             self.zimage("generate", "-p", "a cat", *TINY, "--seed", "1", "-o", "a.png", *options)
