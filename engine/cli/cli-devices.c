@@ -35,6 +35,24 @@ print_json (const ZieDevice *devices, guint n)
     }
 }
 
+/* A line for each card that is there and is not used: TEXT has them so. */
+static void
+print_left_out_json (const char *text)
+{
+  g_auto(GStrv) lines = g_strsplit (text, "\n", -1);
+  g_auto(CliJson) json;
+
+  cli_json_init (&json);
+  for (guint i = 0; lines[i] != NULL; i++)
+    {
+      cli_json_open (&json, NULL, '{');
+      cli_json_string (&json, "backend", zie_backend_kind_name (ZIE_BACKEND_CUDA));
+      cli_json_string (&json, "left_out", lines[i]);
+      cli_json_close (&json, '}');
+      cli_json_print (&json);
+    }
+}
+
 static void
 print_text (const ZieDevice *devices, guint n)
 {
@@ -86,6 +104,8 @@ cli_devices (int argc, char **argv)
     print_text (devices, n);
   if (missing != NULL && !is_json)
     g_print (_("cuda  not here: %s\n"), missing);
+  if (left_out != NULL && is_json)
+    print_left_out_json (left_out);
   if (left_out != NULL && !is_json)
     g_print (_("cuda  left out: %s\n"), left_out);
   return CLI_OK;

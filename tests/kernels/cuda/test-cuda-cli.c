@@ -83,6 +83,23 @@ again_in_f32 (void)
   g_assert_cmpuint (count_lines (SAYS_LESS), ==, 0);
 }
 
+static void
+left_out (void)
+{
+  char *argv[] = { (char *)"devices", (char *)"--json", NULL };
+
+  if (!g_test_subprocess ())
+    {
+      g_test_trap_subprocess (NULL, 0, G_TEST_SUBPROCESS_DEFAULT);
+      g_test_trap_assert_passed ();
+      g_test_trap_assert_stdout ("*\"backend\":*\"cuda\"*\"index\":*1*\"left_out\":*card 0*compute capability*");
+      return;
+    }
+  fake_start (FAKE_EAGER, 0);
+  fake_set_cards (2, 1);
+  g_assert_cmpint (cli_devices (2, argv), ==, CLI_OK);
+}
+
 int
 main (int argc, char **argv)
 {
@@ -99,6 +116,7 @@ main (int argc, char **argv)
   g_test_add_func ("/cuda-cli/plain", plain);
   g_test_add_func ("/cuda-cli/less-memory", less_memory);
   g_test_add_func ("/cuda-cli/again-in-f32", again_in_f32);
+  g_test_add_func ("/cuda-cli/left-out", left_out);
   result = g_test_run ();
   g_string_free (said, TRUE);
   tiny_model_remove (folder);
