@@ -3,6 +3,9 @@
 
 #include "zie-backend.h"
 
+/* Locked memory of the host may be so much larger than a job needs, and be used again. */
+#define ZIE_SPARE_LOCKED ((gsize)2 << 20)
+
 /* The one block of device memory behind the jobs' arenas, kept from job to job so that the next one of about the same
  * size starts without page faults.  The worker's thread only, but for zie_arena_store_get_size(). */
 typedef struct

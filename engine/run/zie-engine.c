@@ -469,8 +469,10 @@ zie_engine_get_device (ZieEngine *self, ZieDevice *device)
     device->memory_free = use.ram_available;
   else
     find_device (device, self->device.kind, self->device.index);
-  if (device->host_free > 0 && use.ram_available > 0)
-    device->host_free = use.ram_available + books.locked;      /* what is locked for weights is there for the next plan */
+  if (self->device.host_free > 0)
+    device->host_held = zie_arena_store_get_size (&self->host_arena);
+  if (device->host_free > 0 && use.ram_available > 0)          /* what is locked for weights and arena is there for the next plan */
+    device->host_free = use.ram_available + books.locked + device->host_held;
   device->memory_free += device->memory_base;    /* it is open: what that takes is not free any more, but ours */
   device->n_threads = self->device.n_threads;
   if (funcs->get_held != NULL)

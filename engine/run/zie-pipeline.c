@@ -14,7 +14,6 @@
 #include "zie-text-cache.h"
 
 #define SPARE ((gsize)64 << 20)
-#define SPARE_LOCKED ((gsize)2 << 20)     /* less, as locked memory is nobody else's */
 #define PREVIEW_SIDE 512         /* pixels at most, unless a latent has more */
 
 /* One picture in the making. */
@@ -200,7 +199,7 @@ spare (const ZiePlan *plan, gsize size)
 {
   if (plan->budget.ram > 0)
     return 0;
-  return plan->has_device_memory ? SPARE_LOCKED : size / 4 + SPARE;
+  return plan->has_device_memory ? ZIE_SPARE_LOCKED : size / 4 + SPARE;
 }
 
 /* The job's memory, and its weights in their places on a device that has memory of its own. */

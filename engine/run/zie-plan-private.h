@@ -32,7 +32,7 @@ struct _ZiePlan
   gsize device_before, host_before;    /* high-water marks of the other stages */
   double seconds_counted[ZIE_N_STAGES];
   guint64 ram_peak, vram_peak;
-  double seconds;
+  double seconds, lock_seconds;        /* of all; of that, before the first stage, to lock memory of the host */
   int width, height, n_steps, n_images;
 };
 

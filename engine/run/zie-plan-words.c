@@ -76,6 +76,8 @@ zie_plan_to_json (const ZiePlan *self)
                           zie_compute_name (self->compute), self->ram_peak, self->vram_peak, zie_plan_get_arena_size (self),
                           self->weights.pinned_limit, zie_plan_get_n_bands (self));
   zie_json_append_double (s, self->seconds);
+  g_string_append (s, ",\"lock_seconds\":");
+  zie_json_append_double (s, self->lock_seconds);
   g_string_append (s, ",\"decode\":");
   append_decode (s, self);
   g_string_append (s, ",\"stages\":[");
@@ -116,6 +118,8 @@ zie_plan_to_text (const ZiePlan *self)
   g_string_append_printf (s, "\npeak of memory %s (arena %s), about %.1f s\n", ram, arena, self->seconds);
   g_string_append_printf (s, "decode: %s; the picture comes in %d piece%s\n", decode, zie_plan_get_n_bands (self),
                           zie_plan_get_n_bands (self) == 1 ? "" : "s");
+  if (self->lock_seconds > 0)
+    g_string_append_printf (s, "of that %.1f s to lock memory of the host, once\n", self->lock_seconds);
   if (self->has_device_memory)
     {
       g_autofree char *vram = g_format_size_full (self->vram_peak, G_FORMAT_SIZE_IEC_UNITS);

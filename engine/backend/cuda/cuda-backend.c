@@ -16,6 +16,7 @@
 #define MAX_CARDS 16
 /* What the driver and cuBLASLt keep in the host's memory: 150 to 180 MiB were seen. */
 #define DRIVER_SIZE ((guint64)192 << 20)
+#define LOCKED_SIZE ((guint64)(CUDA_N_STAGES * CUDA_STAGE_SIZE + CUDA_BOUNCE_SIZE))
 /* Of the matrix units' peak, what large products sustain on a card that is warm. */
 #define SUSTAINED 0.68
 
@@ -118,7 +119,7 @@ describe_card (int index, ZieDevice *device, const struct cudaDeviceProp *proper
 
   *device = (ZieDevice) { .kind = ZIE_BACKEND_CUDA, .index = index, .caps = (guint32)cc, .n_threads = 1,
                           .memory_base = get_base_size (index),
-                          .host_base = CUDA_N_STAGES * CUDA_STAGE_SIZE + CUDA_BOUNCE_SIZE + DRIVER_SIZE };
+                          .host_base = LOCKED_SIZE + DRIVER_SIZE, .host_locked = LOCKED_SIZE };
   g_strlcpy (device->name, properties->name, sizeof device->name);
   g_snprintf (device->detail, sizeof device->detail, "compute capability %d.%d, %d multiprocessors; driver %s, CUDA runtime %d.%d",
               properties->major, properties->minor, properties->multiProcessorCount, facts.driver[0] ? facts.driver : "unknown",

@@ -20,9 +20,9 @@ struct _ZieDevice
   double bytes_per_second;         /* memory bandwidth estimate */
   double link_bytes_per_second;    /* from host memory to a device of its own; 0: it computes in host memory */
   guint64 memory_base;             /* what a process takes of its memory by opening it (context, libraries) */
-  /* Of a device with memory of its own: the host's memory that is free, 0 where that is not known, and what opening the
-   * device takes of it. */
-  guint64 host_free, host_base;
+  /* Of a device with memory of its own: the host's memory that is free, 0 where that is not known; what opening the device takes of
+   * it, and how much of that is locked; what is locked already for the next job, and counted as free. */
+  guint64 host_free, host_base, host_locked, host_held;
 };
 
 /* Fills DEVICES with at most MAX_DEVICES and returns how many there are.  The best comes first; the reference

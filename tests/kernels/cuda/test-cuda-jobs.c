@@ -63,6 +63,19 @@ fixture_clear (Fixture *f)
   fake_start (FAKE_EAGER, 0);
 }
 
+static void
+make_request (const Fixture *f, ZieRequest *request)
+{
+  zie_request_init (request);
+  zie_model_init_request (f->model, request);
+  g_free (request->prompt);
+  request->prompt = g_strdup_printf ("a sentence of more than sixteen ids%.*s", (int)f->n_dots, "........................................");
+  request->width = request->height = f->side > 0 ? f->side : SIDE;
+  request->n_steps = 1;
+  request->n_images = MAX (f->n_images, 1);
+  request->seed = 7;
+}
+
 static gboolean
 run_on (Fixture *f, ZieEngine *engine, GError **error)
 {
@@ -73,14 +86,7 @@ run_on (Fixture *f, ZieEngine *engine, GError **error)
   g_autoptr(GChecksum) checksum = g_checksum_new (G_CHECKSUM_SHA256);
   int n_seen = 0;
 
-  zie_request_init (&request);
-  zie_model_init_request (f->model, &request);
-  g_free (request.prompt);
-  request.prompt = g_strdup_printf ("a sentence of more than sixteen ids%.*s", (int)f->n_dots, "........................................");
-  request.width = request.height = f->side > 0 ? f->side : SIDE;
-  request.n_steps = 1;
-  request.n_images = MAX (f->n_images, 1);
-  request.seed = 7;
+  make_request (f, &request);
   f->n_down = f->redone = 0;
   zie_engine_get_device (engine, &device);
   if (!(plan = zie_plan_new (f->model, &device, &request, &f->budget, error))
@@ -189,6 +195,46 @@ budgets (void)
   fixture_clear (&f);
 }
 
+/* Wide enough that a plan for a sixteenth less is possible. */
+static char *
+make_wide_model (void)
+{
+  static const TinyModelShape shape = { .dim = 1280, .n_layers = 2, .text_dim = 64, .text_ffn = 96, .text_heads = 4, .text_kv_heads = 2,
+                                        .text_head_dim = 32, .n_text_layers = 3, .vae_channels = { 32, 32, 64, 64 }, .vae_layers = 1 };
+  char *wide = g_dir_make_tmp ("zie-wide-XXXXXX", NULL);
+
+  tiny_model_write_shape (wide, &shape, 1);
+  return wide;
+}
+
+static ZiePlan *
+make_plan (const Fixture *f, const ZieDevice *device)
+{
+  g_auto(ZieRequest) request = { 0 };
+  g_autoptr(GError) error = NULL;
+  ZiePlan *plan;
+
+  make_request (f, &request);
+  plan = zie_plan_new (f->model, device, &request, &f->budget, &error);
+  g_assert_no_error (error);
+  return plan;
+}
+
+/* What the last job locked is there for the same one; else locking it costs time. */
+static void
+check_locking (Fixture *f)
+{
+  g_autoptr(ZiePlan) again = NULL, anew = NULL;
+  ZieDevice device;
+
+  zie_engine_get_device (f->engine, &device);
+  g_assert_cmpuint (device.host_held, >, 0);
+  again = make_plan (f, &device);
+  device.host_held = 0;
+  anew = make_plan (f, &device);
+  g_assert_cmpfloat (zie_plan_get_seconds (anew), >, zie_plan_get_seconds (again) + (double)f->spilled / 100e9);
+}
+
 /* What one job locked of the host's memory for what it spilled is not held by the next within a budget, which did not plan for it. */
 static void
 locked (void)
@@ -207,6 +253,7 @@ locked (void)
       run_well (&f, NULL);
     }
   spilled = fake_get_locked ();
+  check_locking (&f);
   f.budget.vram = 0;
   run_well (&f, NULL);
   g_test_message ("locked: %.2f MiB, with what was spilled %.2f, then %.2f", (double)before / 0x1p20,
@@ -214,6 +261,30 @@ locked (void)
   g_assert_cmpuint (spilled, >, before);
   g_assert_cmpuint (fake_get_locked (), ==, before);
   fixture_clear (&f);
+}
+
+/* What of the host may be locked is half of what is free; what the driver has there, and is not locked, is no part of that. */
+static void
+half_locked (void)
+{
+  g_autofree char *wide = make_wide_model (), *json = NULL, *pinned = NULL;
+  g_autoptr(ZiePlan) plan = NULL;
+  ZieDevice device;
+  Fixture f;
+
+  fixture_init (&f, wide, 0);
+  run_well (&f, NULL);
+  zie_engine_get_device (f.engine, &device);
+  f.budget = (ZieBudget) { .vram = f.planned - (32 << 20), .ram = 8 * GIB };
+  device.host_free = 2 * (device.host_locked + (16 << 20));
+  g_assert_cmpuint (device.host_locked, <, device.host_base - (64 << 20));
+  plan = make_plan (&f, &device);
+  json = zie_plan_to_json (plan);
+  pinned = g_strdup (strstr (json, "\"pinned\":") + strlen ("\"pinned\":"));
+  g_assert_cmpuint (g_ascii_strtoull (pinned, NULL, 10), >, 15 << 20);
+  g_assert_cmpuint (g_ascii_strtoull (pinned, NULL, 10), <, 16 << 20);
+  fixture_clear (&f);
+  tiny_model_remove (g_steal_pointer (&wide));
 }
 
 /* Every EACH-th call of a function fails once. */
@@ -310,18 +381,6 @@ redone (void)
   g_assert_cmpuint (seen, >, 8);
   g_assert_cmpuint (stages, ==, 15);
   fixture_clear (&f);
-}
-
-/* Wide enough that a plan for a sixteenth less is possible. */
-static char *
-make_wide_model (void)
-{
-  static const TinyModelShape shape = { .dim = 1280, .n_layers = 2, .text_dim = 64, .text_ffn = 96, .text_heads = 4, .text_kv_heads = 2,
-                                        .text_head_dim = 32, .n_text_layers = 3, .vae_channels = { 32, 32, 64, 64 }, .vae_layers = 1 };
-  char *wide = g_dir_make_tmp ("zie-wide-XXXXXX", NULL);
-
-  tiny_model_write_shape (wide, &shape, 1);
-  return wide;
 }
 
 /* A card that others fill: the plan steps down until it fits, and says so; then it refuses in words; then all is as before. */
@@ -478,6 +537,7 @@ main (int argc, char **argv)
   g_test_add_func ("/cuda-jobs/as-planned", as_planned);
   g_test_add_func ("/cuda-jobs/budgets", budgets);
   g_test_add_func ("/cuda-jobs/locked", locked);
+  g_test_add_func ("/cuda-jobs/half-locked", half_locked);
   for (gsize i = 0; i < G_N_ELEMENTS (failing); i++)
     {
       g_autofree char *path = g_strconcat ("/cuda-jobs/fails/", failing[i], NULL);
