@@ -259,6 +259,26 @@ test_long_decode (Fixture *f, gconstpointer data)
   g_assert_cmpfloat (zie_plan_get_stage (slow, ZIE_STAGE_DECODE)->flops, <, 1.3 * zie_plan_get_stage (quick, ZIE_STAGE_DECODE)->flops);
 }
 
+/* Blended tiles whose size nobody asked for are those of the scripts. */
+static void
+test_tiles (Fixture *f, gconstpointer data)
+{
+  static const struct { int width, height; const char *words; } cases[] = {
+    { 512, 768, "tiles of 384 pixels that share 48" },    { 784, 256, "tiles of 512 pixels that share 64" },
+    { 1024, 1024, "tiles of 512 pixels that share 64" },  { 256, 1040, "tiles of 640 pixels that share 80" },
+    { 2048, 2048, "tiles of 640 pixels that share 80" },
+  };
+
+  f->request.decode = ZIE_DECODE_BLEND;
+  for (guint i = 0; i < G_N_ELEMENTS (cases); i++)
+    {
+      g_autoptr(ZiePlan) plan = make_plan (f, cases[i].width, cases[i].height);
+      g_autofree char *words = zie_plan_describe_decode (plan);
+
+      g_assert_cmpstr (words, ==, cases[i].words);
+    }
+}
+
 static void
 test_words (Fixture *f, gconstpointer data)
 {
@@ -283,6 +303,7 @@ main (int argc, char **argv)
   g_test_add ("/plan/honest", Fixture, NULL, set_up, test_honest, tear_down);
   g_test_add ("/plan/decode-steps-down", Fixture, NULL, set_up, test_decode_steps_down, tear_down);
   g_test_add ("/plan/long-decode", Fixture, NULL, set_up, test_long_decode, tear_down);
+  g_test_add ("/plan/tiles", Fixture, NULL, set_up, test_tiles, tear_down);
   g_test_add ("/plan/words", Fixture, NULL, set_up, test_words, tear_down);
   return g_test_run ();
 }
