@@ -10,6 +10,9 @@
 
 #define MAX_RANK 8192
 #define MAX_UNMATCHED 8        /* names kept for messages */
+#define MAX_PATTERNS 1000
+#define MATCH_LIMIT "10000" /* steps of a regular expression: its pattern comes from a file */
+#define PEFT_PREFIX "base_model.model."
 
 /* A layer that a LoRA may change, or q, k, v stacked. */
 typedef struct
@@ -137,8 +140,8 @@ split_name (const char *name, char **stem)
 static const Layer *
 find_layer (GHashTable *index, const char *stem)
 {
-  static const char *const prefixes[] = { "base_model.model.", "model.diffusion_model.", "diffusion_model.", "transformer.", "lora_unet_",
-                                          "lora_transformer_", "lycoris_" };
+  static const char *const prefixes[] = { PEFT_PREFIX,  "model.diffusion_model.", "diffusion_model.", "transformer.",
+                                          "lora_unet_", "lora_transformer_",      "lycoris_" };
 
   for (guint i = 0; i < G_N_ELEMENTS (prefixes); i++)
     if (g_str_has_prefix (stem, prefixes[i]))
@@ -184,44 +187,137 @@ find_other_kind (const char *name)
 
 /* --- scales --------------------------------------------------------------------------------------------------------- */
 
-/* What diffusers says of alpha in the metadata, as PEFT's configuration. */
+/* A layer's own alpha, by a regular expression for the end of its name. */
+typedef struct
+{
+  GRegex *regex;
+  double alpha;
+} Pattern;
+
+/* PEFT's configuration, as far as strength goes: diffusers has it in the metadata, PEFT itself in a file beside. */
 typedef struct
 {
   double alpha;                /* 0: not said */
   gboolean by_root;            /* alpha / sqrt (rank) */
+  GArray *patterns;            /* of Pattern */
 } Metadata;
 
-static Metadata
-read_metadata (const ZieWeightFile *file)
+static void
+pattern_clear (gpointer data)
 {
-  g_autofree char *text = zie_weight_file_get_meta (file, "lora_adapter_metadata");
-  JsonObject *object = text != NULL ? zie_json_parse_object (text, strlen (text), zie_weight_file_get_path (file), NULL) : NULL;
-  Metadata metadata = { 0, FALSE };
+  g_regex_unref (((Pattern *)data)->regex);
+}
+
+static void
+metadata_clear (Metadata *self)
+{
+  g_clear_pointer (&self->patterns, g_array_unref);
+}
+
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (Metadata, metadata_clear)
+
+/* OBJECT: {"layers.1.feed_forward.w2": 16, …}, which PEFT looks through in this order. */
+static gboolean
+read_patterns (Metadata *self, const char *path, JsonObject *object, GError **error)
+{
   JsonObjectIter iter;
   const char *key;
   JsonNode *node;
 
-  if (object == NULL)
-    return metadata;
+  json_object_iter_init_ordered (&iter, object);
+  while (json_object_iter_next_ordered (&iter, &key, &node))
+    {
+      g_autofree char *text = g_strdup_printf ("(*LIMIT_MATCH=" MATCH_LIMIT ")(.*\\.)?(%s)$", key);
+      Pattern pattern = { g_regex_new (text, G_REGEX_ANCHORED, 0, NULL),
+                          JSON_NODE_HOLDS_VALUE (node) ? json_node_get_double (node) : 0 };
+
+      if (pattern.regex == NULL || !(pattern.alpha > 0) || self->patterns->len >= MAX_PATTERNS)
+        {
+          g_clear_pointer (&pattern.regex, g_regex_unref);
+          g_set_error (
+              error, ZIE_ERROR, ZIE_ERROR_MODEL_UNSUPPORTED,
+              "%s: \"alpha_pattern\" of its configuration cannot be used: expected at most %d regular expressions with a number above 0 "
+              "each, found \"%.60s\"",
+              path, MAX_PATTERNS, key);
+          return FALSE;
+        }
+      g_array_append_val (self->patterns, pattern);
+    }
+  return TRUE;
+}
+
+static gboolean
+read_configuration (Metadata *self, const char *path, JsonObject *object, GError **error)
+{
+  JsonObjectIter iter;
+  const char *key;
+  JsonNode *node;
+
   json_object_iter_init (&iter, object);
   while (json_object_iter_next (&iter, &key, &node))
     {
-      if (!JSON_NODE_HOLDS_VALUE (node) || g_str_has_prefix (key, "text_encoder"))
+      const char *dot = strrchr (key, '.'), *name = dot != NULL ? dot + 1 : key; /* "transformer.lora_alpha" */
+
+      if (g_str_has_prefix (key, "text_encoder"))
         continue;
-      if (g_str_equal (key, "lora_alpha") || g_str_has_suffix (key, ".lora_alpha"))
-        metadata.alpha = json_node_get_double (node);
-      else if (g_str_equal (key, "use_rslora") || g_str_has_suffix (key, ".use_rslora"))
-        metadata.by_root = json_node_get_boolean (node);
+      if (g_str_equal (name, "lora_alpha") && JSON_NODE_HOLDS_VALUE (node))
+        self->alpha = json_node_get_double (node);
+      else if (g_str_equal (name, "use_rslora") && JSON_NODE_HOLDS_VALUE (node))
+        self->by_root = json_node_get_boolean (node);
+      else if (g_str_equal (name, "alpha_pattern") && JSON_NODE_HOLDS_OBJECT (node) &&
+               !read_patterns (self, path, json_node_get_object (node), error))
+        return FALSE;
     }
+  return TRUE;
+}
+
+/* adapter_config.json beside FILE, whose names are PEFT's own; NULL: there is none. */
+static JsonObject *
+load_peft_config (const ZieWeightFile *file)
+{
+  g_autofree char *folder = g_path_get_dirname (zie_weight_file_get_path (file)),
+                  *path = g_build_filename (folder, "adapter_config.json", NULL);
+
+  return zie_weight_file_get_n (file) > 0 && g_str_has_prefix (zie_weight_file_get (file, 0)->name, PEFT_PREFIX)
+             ? zie_json_load_object (path, NULL)
+             : NULL;
+}
+
+static gboolean
+read_metadata (Metadata *self, const ZieWeightFile *file, GError **error)
+{
+  const char *path = zie_weight_file_get_path (file);
+  g_autofree char *text = zie_weight_file_get_meta (file, "lora_adapter_metadata");
+  JsonObject *object = text != NULL ? zie_json_parse_object (text, strlen (text), path, NULL) : load_peft_config (file);
+  gboolean ok;
+
+  *self = (Metadata) { .patterns = g_array_new (FALSE, FALSE, sizeof (Pattern)) };
+  g_array_set_clear_func (self->patterns, pattern_clear);
+  if (object == NULL)
+    return TRUE;
+  ok = read_configuration (self, path, object, error);
   json_object_unref (object);
-  return metadata;
+  return ok;
+}
+
+/* LAYER's alpha; 0: not said. */
+static double
+get_alpha (const Metadata *self, const char *layer)
+{
+  for (guint i = 0; i < self->patterns->len; i++)
+    {
+      const Pattern *pattern = &g_array_index (self->patterns, Pattern, i);
+      if (g_regex_match (pattern->regex, layer, 0, NULL))
+        return pattern->alpha;
+    }
+  return self->alpha;
 }
 
 static float
 get_scale (const Pair *pair, gint64 rank, const Metadata *metadata)
 {
   const ZieTensorInfo *alpha = pair->tensors[ROLE_ALPHA];
-  double value = metadata->alpha > 0 ? metadata->alpha : (double)rank;
+  double said = get_alpha (metadata, pair->layer->name), value = said > 0 ? said : (double)rank;
   float stored = 0;
 
   if (alpha != NULL && zie_dtype_is_weight (alpha->dtype) && zie_dtype_block (alpha->dtype) == 1 && alpha->size >= zie_dtype_row_size (alpha->dtype, 1))
@@ -360,7 +456,7 @@ zie_lora_open (const char *path, const ZieDit *dit, GError **error)
   g_autoptr(GArray) layers = list_layers (dit);
   g_autoptr(GHashTable) index = index_layers (layers), pairs = g_hash_table_new_full (NULL, NULL, NULL, g_free);
   g_autoptr(GPtrArray) sorted = g_ptr_array_new ();
-  Metadata metadata;
+  g_auto(Metadata) metadata = { 0 };
   GHashTableIter iter;
   gpointer pair;
   int block = 0;
@@ -383,7 +479,8 @@ zie_lora_open (const char *path, const ZieDit *dit, GError **error)
     g_ptr_array_add (sorted, pair);
   g_ptr_array_sort (sorted, compare_pairs);
 
-  metadata = read_metadata (self->file);
+  if (!read_metadata (&metadata, self->file, error))
+    return NULL;
   for (guint i = 0; i < sorted->len; i++)
     {
       const Pair *now = sorted->pdata[i], *before = i > 0 ? sorted->pdata[i - 1] : NULL;

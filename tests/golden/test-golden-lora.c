@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #define G_LOG_DOMAIN "test-golden-lora"
 
-/* LoRAs beside the weights against the reference with LoRAs merged into them (make-lora.py); and files that are refused.
+/* LoRAs beside the weights against the reference with LoRAs merged into them (make-lora.py), and against what diffusers and PEFT make
+ * of the same files (make-lora-peft.py); and files that are refused.
  * ZIE_BACKEND chooses the backend. */
 
 #include <math.h>
@@ -20,7 +21,23 @@
 static ZieThreads *threads;
 static ZieBackend *backend;
 static Golden *golden;
-static ZieWeightFile *record;
+
+/* Records, the files that each was made with, its runs. */
+static const struct
+{
+  const char *record, *files[4], *runs[6];
+} sources[] = {
+  { "lora.safetensors", { "lora-a.safetensors", "lora-b.safetensors" }, { "a", "a-minus", "b", "both" } },
+  { "lora-diffusers.safetensors",
+    { "lora-peft.safetensors", "lora-kohya.safetensors", "lora-comfy.safetensors" },
+    { "peft", "kohya", "comfy", "two", "three" } },
+};
+static ZieWeightFile *records[G_N_ELEMENTS (sources)];
+
+typedef struct
+{
+  guint source, run;
+} Case;
 
 static ZieLora *
 open_lora (const char *name)
@@ -34,7 +51,7 @@ open_lora (const char *name)
 }
 
 static const float *
-get (const char *name, const char *what, gsize *n)
+get (const ZieWeightFile *record, const char *name, const char *what, gsize *n)
 {
   g_autofree char *full = g_strconcat (name, what, NULL);
   const ZieTensorInfo *info = zie_weight_file_lookup (record, full);
@@ -111,15 +128,23 @@ run (ZieCompute compute, ZieLoraSet *loras, float *got)
 static void
 test_run (gconstpointer data)
 {
-  const char *name = data;
-  g_autoptr(ZieLora) a = open_lora ("lora-a.safetensors"), b = open_lora ("lora-b.safetensors");
+  const Case *c = data;
+  const char *name = sources[c->source].runs[c->run], *const *files = sources[c->source].files;
+  const ZieWeightFile *record = records[c->source];
+  g_autoptr(GPtrArray) opened = g_ptr_array_new_with_free_func ((GDestroyNotify)zie_lora_free);
   ZieLoraSet *loras = zie_lora_set_new ();
-  gsize n, n_pair;
-  const float *want = get (name, "", &n), *errors = get (name, ".errors", &n_pair), *strengths = get (name, ".strengths", &n_pair);
+  gsize n, n_pair, n_files;
+  const float *want = get (record, name, "", &n), *errors = get (record, name, ".errors", &n_pair);
+  const float *strengths = get (record, name, ".strengths", &n_files);
   g_autofree float *got = g_new0 (float, n);
 
-  zie_lora_set_add (loras, b, strengths[1]);      /* their order does not matter */
-  zie_lora_set_add (loras, a, strengths[0]);
+  while (n_files-- > 0) /* their order does not matter */
+    {
+      ZieLora *lora = open_lora (files[n_files]);
+
+      g_ptr_array_add (opened, lora);
+      zie_lora_set_add (loras, lora, strengths[n_files]);
+    }
   for (int bf16 = 0; bf16 < 2; bf16++)
     {
       double difference = 0, norm = 0, limit = bf16 ? BF16_OWN_ERRORS * errors[1] : F32_OWN_ERRORS * errors[0];
@@ -144,7 +169,7 @@ test_zero (void)
   g_autoptr(ZieLora) a = open_lora ("lora-a.safetensors");
   ZieLoraSet *none = zie_lora_set_new (), *zero = zie_lora_set_new ();
   gsize n;
-  const float *want = get ("a", "", &n);
+  const float *want = get (records[0], "a", "", &n);
   g_autofree float *x = g_new0 (float, n), *y = g_new0 (float, n);
 
   g_assert_nonnull (want);
@@ -154,6 +179,86 @@ test_zero (void)
   g_assert_cmpmem (x, n * sizeof (float), y, n * sizeof (float));
   zie_lora_set_free (none);
   zie_lora_set_free (zero);
+}
+
+static void
+run_one (const char *path, gsize n, float *got)
+{
+  g_autoptr(GError) error = NULL;
+  g_autoptr(ZieLora) lora = zie_lora_open (path, &golden->model->transformer, &error);
+  ZieLoraSet *loras = zie_lora_set_new ();
+
+  g_assert_no_error (error);
+  zie_lora_set_add (loras, lora, 1);
+  g_assert_true (run (ZIE_COMPUTE_F32, loras, got));
+  zie_lora_set_free (loras);
+}
+
+/* PEFT's own folder, of the same adapter that diffusers saved: other names, and the strengths of layers in a file beside. */
+static void
+test_peft_folder (void)
+{
+  static const struct
+  {
+    const char *config, *says;
+  } wrong[] = {
+    { "{\"alpha_pattern\": {\"to_q(\": 8}}", "\"to_q(\"" },
+    { "{\"alpha_pattern\": {\"to_q\": 0}}", "\"to_q\"" },
+    { "{\"alpha_pattern\": {\"to_q\": []}}", "\"to_q\"" },
+  };
+  g_autofree char *source = g_test_build_filename (G_TEST_DIST, "lora-peft.safetensors", NULL),
+                  *folder = g_dir_make_tmp ("zie-peft-XXXXXX", NULL);
+  g_autofree char *path = g_build_filename (folder, "adapter_model.safetensors", NULL),
+                  *config = g_build_filename (folder, "adapter_config.json", NULL);
+  g_autofree char *data = NULL;
+  g_autoptr(GString) header = NULL, all = g_string_new (NULL);
+  g_autoptr(GError) error = NULL;
+  guint64 header_size;
+  gsize size, n;
+  const float *want = get (records[1], "peft", "", &n);
+  g_autofree float *saved = g_new0 (float, n), *got = g_new0 (float, n);
+
+  g_assert_nonnull (want);
+  g_file_get_contents (source, &data, &size, &error);
+  g_assert_no_error (error);
+  memcpy (&header_size, data, 8);
+  header_size = GUINT64_FROM_LE (header_size);
+  header = g_string_new_len (data + 8, (gssize)header_size);
+  g_string_replace (header, "lora_adapter_metadata", "other", 0);
+  g_string_replace (header, "\"transformer.", "\"base_model.model.", 0);
+  header_size = GUINT64_TO_LE (header->len);
+  g_string_append_len (all, (const char *)&header_size, 8);
+  g_string_append_len (all, header->str, (gssize)header->len);
+  memcpy (&header_size, data, 8);
+  g_string_append_len (all, data + 8 + GUINT64_FROM_LE (header_size),
+                       (gssize)(size - 8 - GUINT64_FROM_LE (header_size)));
+  g_file_set_contents (path, all->str, (gssize)all->len, &error);
+  g_assert_no_error (error);
+
+  run_one (source, n, saved);
+  run_one (path, n, got); /* without its configuration it is a LoRA of another strength */
+  g_assert_cmpint (memcmp (saved, got, n * sizeof (float)), !=, 0);
+  g_file_set_contents (
+      config,
+      "{\"r\": 4, \"lora_alpha\": 2, \"alpha_pattern\": {\"1\\\\.feed_forward\\\\.w[23]\": 16, \"attention.to_k\": 8, "
+      "\"feed_forward.w2\": 99}}",
+      -1, &error);
+  g_assert_no_error (error);
+  run_one (path, n, got);
+  g_assert_cmpmem (saved, n * sizeof (float), got, n * sizeof (float));
+
+  for (guint i = 0; i < G_N_ELEMENTS (wrong); i++)
+    {
+      g_file_set_contents (config, wrong[i].config, -1, NULL);
+      g_assert_null (zie_lora_open (path, &golden->model->transformer, &error));
+      g_test_message ("%s", error->message);
+      g_assert_error (error, ZIE_ERROR, ZIE_ERROR_MODEL_UNSUPPORTED);
+      g_assert_nonnull (strstr (error->message, wrong[i].says));
+      g_clear_error (&error);
+    }
+  g_remove (path);
+  g_remove (config);
+  g_rmdir (folder);
 }
 
 static gsize
@@ -203,6 +308,15 @@ test_report (void)
   g_assert_cmpstr (names[0], ==, "lora_unet_layers_77_attention_out.lora_down.weight");
   g_assert_null (names[1]);
   g_assert_true (zie_lora_has_text_encoder (b));
+
+  for (int i = 0; i < 3; i++)
+    {
+      g_autoptr(ZieLora) lora = open_lora (sources[1].files[i]);
+
+      g_assert_cmpuint (zie_lora_get_n_layers (lora), ==, ((const guint[]) { 7, 5, 4 })[i]);
+      zie_lora_get_unmatched (lora, &n);
+      g_assert_cmpuint (n, ==, 0);
+    }
 }
 
 /* Files with one thing wrong: tensors as [name, rows, cols] of zeros. */
@@ -266,8 +380,7 @@ test_broken (gconstpointer data)
 int
 main (int argc, char **argv)
 {
-  static const char *const runs[] = { "a", "a-minus", "b", "both" };
-  g_autofree char *path = NULL;
+  gboolean is_slow = g_strcmp0 (g_getenv ("ZIE_BACKEND"), "ref") == 0; /* then the last run has to do for its record */
   g_autoptr(GError) error = NULL;
   int rc;
 
@@ -276,16 +389,27 @@ main (int argc, char **argv)
   backend = zie_backend_open (ZIE_BACKEND_AUTO, 0, threads, &error);
   g_assert_no_error (error);
   golden = golden_open (g_test_get_dir (G_TEST_DIST), "heads128");
-  path = g_test_build_filename (G_TEST_DIST, "lora.safetensors", NULL);
-  record = zie_weight_file_open (path, &error);
-  g_assert_no_error (error);
-
-  for (guint i = 0; i < G_N_ELEMENTS (runs); i++)
+  for (guint i = 0; i < G_N_ELEMENTS (sources); i++)
     {
-      g_autofree char *name = g_strdup_printf ("/lora/%s", runs[i]);
-      g_test_add_data_func (name, runs[i], test_run);
+      g_autofree char *path = g_test_build_filename (G_TEST_DIST, sources[i].record, NULL);
+
+      records[i] = zie_weight_file_open (path, &error);
+      g_assert_no_error (error);
+      for (guint r = 0; r < G_N_ELEMENTS (sources[i].runs) && sources[i].runs[r] != NULL; r++)
+        {
+          g_autofree char *name = g_strdup_printf ("/lora/%s%s", i == 0 ? "" : "diffusers/", sources[i].runs[r]);
+          Case *c;
+
+          if (i > 0 && is_slow && r + 1 < G_N_ELEMENTS (sources[i].runs) && sources[i].runs[r + 1] != NULL)
+            continue;
+          c = g_new (Case, 1);
+          *c = (Case) { i, r };
+          g_test_add_data_func_full (name, c, test_run, g_free);
+        }
     }
   g_test_add_func ("/lora/zero", test_zero);
+  if (!is_slow)
+    g_test_add_func ("/lora/peft-folder", test_peft_folder);
   g_test_add_func ("/lora/twice", test_twice);
   g_test_add_func ("/lora/report", test_report);
   for (guint i = 0; i < G_N_ELEMENTS (broken); i++)
@@ -295,7 +419,8 @@ main (int argc, char **argv)
     }
 
   rc = g_test_run ();
-  zie_weight_file_free (record);
+  for (guint i = 0; i < G_N_ELEMENTS (records); i++)
+    zie_weight_file_free (records[i]);
   golden_free (golden);
   zie_backend_free (backend);
   zie_threads_free (threads);
