@@ -369,7 +369,8 @@ class Generate(Folder):
         self.zimage("inspect", "nonesuch.png", status=1)
 
     def test_advice(self):
-        for arguments, words in [(["--steps", "9"], ["9 steps", "8"]), (["--guidance", "3"], ["guidance"])]:
+        for arguments, words in [(["--steps", "9"], ["9 steps", "8"]), (["--guidance", "3"], ["guidance"]),
+                                 (["--sampler", "heun"], ["distilled for the sampler euler", "heun"])]:
             done = self.zimage("generate", "-p", "a", "--width", "32", "--height", "32", *arguments, "-o", "a.png")
             self.assertIn("warning", done.stderr.decode())
             for word in words:
