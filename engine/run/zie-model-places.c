@@ -1,28 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #define G_LOG_DOMAIN "zie-model"
 
-#include "zie-model-places.h"
+#include "zie-model-places-private.h"
 
 #include <fcntl.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "zie-dit.h"
 #include "zie-file.h"
 #include "zie-json.h"
 #include "zie-lora.h"
-#include "zie-qwen3.h"
-#include "zie-vae.h"
 
-#define SCAN_DEPTH 4
-
-static const struct
-{
-  const char *folder, *stem;             /* in a diffusers directory */
-  const char *key, *value;               /* what its config.json says it is */
-  const char *words, *option;
-  const char *comfy[4];                  /* folders below ComfyUI's models */
-} part_rows[ZIE_N_MODEL_PARTS] = {
+const ZieModelPartRow zie_model_part_rows[ZIE_N_MODEL_PARTS] = {
   [ZIE_MODEL_TRANSFORMER] = { "transformer",
                               "diffusion_pytorch_model",
                               "_class_name",
@@ -61,12 +50,6 @@ zie_model_places_clear (ZieModelPlaces *self)
     g_string_free (g_steal_pointer (&self->notes), TRUE);
 }
 
-static gboolean
-is_folder (const char *path)
-{
-  return g_file_test (path, G_FILE_TEST_IS_DIR);
-}
-
 static char *
 file_in (const char *folder, const char *name)
 {
@@ -77,13 +60,6 @@ file_in (const char *folder, const char *name)
   return path;
 }
 
-static gboolean
-has_file (const char *folder, const char *name)
-{
-  g_autofree char *path = file_in (folder, name);
-  return path != NULL;
-}
-
 static void
 set_path (char **to, char *path /* transfer full */)
 {
@@ -91,11 +67,8 @@ set_path (char **to, char *path /* transfer full */)
   *to = path;
 }
 
-static void
-add_note (ZieModelPlaces *self, const char *format, ...) G_GNUC_PRINTF (2, 3);
-
-static void
-add_note (ZieModelPlaces *self, const char *format, ...)
+void
+zie_model_places_add_note (ZieModelPlaces *self, const char *format, ...)
 {
   va_list args;
 
@@ -107,8 +80,8 @@ add_note (ZieModelPlaces *self, const char *format, ...)
 }
 
 /* config.json of PART in FOLDER, if it is one: other programs leave files of this name too. */
-static char *
-find_config (const char *folder, ZieModelPartKind part)
+char *
+zie_model_find_config (const char *folder, ZieModelPartKind part)
 {
   g_autofree char *path = file_in (folder, "config.json");
   JsonObject *object = path != NULL ? zie_json_load_object (path, NULL) : NULL;
@@ -117,7 +90,8 @@ find_config (const char *folder, ZieModelPartKind part)
 
   if (object == NULL)
     return NULL;
-  fits = zie_json_get_string (object, path, part_rows[part].key, "", &value, NULL) && g_str_equal (value, part_rows[part].value);
+  fits = zie_json_get_string (object, path, zie_model_part_rows[part].key, "", &value, NULL) &&
+         g_str_equal (value, zie_model_part_rows[part].value);
   json_object_unref (object);
   return fits ? g_steal_pointer (&path) : NULL;
 }
@@ -141,8 +115,8 @@ name_of_folder (const char *folder)
 }
 
 /* tokenizer.json in FOLDER, or vocab.json of the older form; NULL: neither. */
-static char *
-find_tokenizer (const char *folder)
+char *
+zie_model_find_tokenizer (const char *folder)
 {
   g_autofree char *merges = NULL;
   char *path = file_in (folder, "tokenizer.json");
@@ -158,9 +132,9 @@ static char *
 find_tokenizer_near (const char *folder)
 {
   g_autofree char *parent = g_path_get_dirname (folder), *of_model = g_build_filename (parent, "tokenizer", NULL);
-  char *path = find_tokenizer (folder);
+  char *path = zie_model_find_tokenizer (folder);
 
-  return path != NULL || !has_file (parent, "model_index.json") ? path : find_tokenizer (of_model);
+  return path != NULL || !has_file (parent, "model_index.json") ? path : zie_model_find_tokenizer (of_model);
 }
 
 static void
@@ -173,22 +147,22 @@ use_diffusers (ZieModelPlaces *self, const char *folder)
   set_path (&self->name, name_of_folder (folder));
   for (int i = 0; i < ZIE_N_MODEL_PARTS; i++)
     {
-      set_path (&self->weights[i], g_build_filename (folder, part_rows[i].folder, NULL));
-      set_path (&self->configs[i], g_build_filename (folder, part_rows[i].folder, "config.json", NULL));
+      set_path (&self->weights[i], g_build_filename (folder, zie_model_part_rows[i].folder, NULL));
+      set_path (&self->configs[i], g_build_filename (folder, zie_model_part_rows[i].folder, "config.json", NULL));
     }
   tokenizers = g_build_filename (folder, "tokenizer", NULL);
-  if ((tokenizer = find_tokenizer (tokenizers)) == NULL)         /* then it is what messages speak of */
+  if ((tokenizer = zie_model_find_tokenizer (tokenizers)) == NULL) /* then it is what messages speak of */
     tokenizer = g_build_filename (tokenizers, "tokenizer.json", NULL);
   set_path (&self->tokenizer, tokenizer);
 }
 
-static void
-use_file (ZieModelPlaces *self, ZieModelPartKind part, const char *path)
+void
+zie_model_places_use_file (ZieModelPlaces *self, ZieModelPartKind part, const char *path)
 {
   g_autofree char *folder = g_path_get_dirname (path);
 
   set_path (&self->weights[part], g_strdup (path));
-  set_path (&self->configs[part], find_config (folder, part));
+  set_path (&self->configs[part], zie_model_find_config (folder, part));
   if (part == ZIE_MODEL_TEXT_ENCODER && self->tokenizer == NULL)
     self->tokenizer = find_tokenizer_near (folder);
 }
@@ -240,8 +214,8 @@ zie_model_describe_parts (guint parts)
   for (int i = 0; i < ZIE_N_MODEL_PARTS; i++)
     if (parts & (1u << i))
       {
-        g_string_append_printf (words, "%s%s", words->len > 0 ? " and " : "", part_rows[i].words);
-        g_string_append_printf (options, "%s%s", options->len > 0 ? " or " : "", part_rows[i].option);
+        g_string_append_printf (words, "%s%s", words->len > 0 ? " and " : "", zie_model_part_rows[i].words);
+        g_string_append_printf (options, "%s%s", options->len > 0 ? " or " : "", zie_model_part_rows[i].option);
       }
   return parts != 0 ? g_strdup_printf ("%s; name it with %s", words->str, options->str) : NULL;
 }
@@ -254,11 +228,12 @@ set_wrong_part (GError **error, const char *path, ZieModelPartKind part, guint p
 
   if (found == NULL)
     g_set_error (error, ZIE_ERROR, ZIE_ERROR_MODEL_UNSUPPORTED,
-                 "%s: its config.json is not that of %s, for which it was named", path, part_rows[part].words);
+                 "%s: its config.json is not that of %s, for which it was named", path,
+                 zie_model_part_rows[part].words);
   else
     g_set_error (error, ZIE_ERROR, ZIE_ERROR_MODEL_UNSUPPORTED,
                  "%s: is not %s, for which it was named, but %s, and another file with %s or none", path,
-                 part_rows[part].words, found, part_rows[part].option);
+                 zie_model_part_rows[part].words, found, zie_model_part_rows[part].option);
 }
 
 static char *
@@ -283,126 +258,9 @@ resolve_file (ZieModelPlaces *self, const char *given, GError **error)
     use_diffusers (self, parent);
   for (int i = 0; i < ZIE_N_MODEL_PARTS; i++)
     if (parts & (1u << i))
-      use_file (self, (ZieModelPartKind)i, path);
+      zie_model_places_use_file (self, (ZieModelPartKind)i, path);
   set_path (&self->name, name_of_file (path));
   return TRUE;
-}
-
-/* How much FILE is what one would take for PART: by what it is called among its like, then by size. */
-static int
-name_rank (const char *path, ZieModelPartKind part)
-{
-  static const char *const words[ZIE_N_MODEL_PARTS][4] = {
-    [ZIE_MODEL_TRANSFORMER] = { "turbo", "z_image", "z-image", "zimage" },
-    [ZIE_MODEL_TEXT_ENCODER] = { "qwen_3_4b", "qwen3-4b", "qwen3_4b", "qwen" },
-    [ZIE_MODEL_VAE] = { "ae.", "flux", "z_image", "z-image" },
-  };
-  g_autofree char *name = g_path_get_basename (path), *lower = g_ascii_strdown (name, -1);
-
-  for (int i = 0; i < 4; i++)
-    if (strstr (lower, words[part][i]) != NULL)
-      return 4 - i;
-  return 0;
-}
-
-/* Sizes by which parts fit each other: the transformer's and the encoder's width, the latents' channels; 0: not known. */
-typedef struct
-{
-  int text_dim, channels;
-} Fit;
-
-static gboolean
-get_fit (const char *path, ZieModelPartKind part, Fit *fit)
-{
-  g_autoptr(ZieWeightFile) file = zie_weight_file_open (path, NULL);
-  ZieDitConfig dit;
-  ZieQwen3Config text;
-  ZieVaeConfig vae;
-
-  *fit = (Fit) { 0, 0 };
-  if (file == NULL)
-    return FALSE;
-  switch (part)
-    {
-    case ZIE_MODEL_TRANSFORMER:
-      if (!zie_dit_config_from_file (&dit, file, NULL))
-        return FALSE;
-      *fit = (Fit) { dit.cap_dim, dit.in_channels };
-      return TRUE;
-    case ZIE_MODEL_TEXT_ENCODER:
-      if (!zie_qwen3_config_from_file (&text, file, NULL))
-        return FALSE;
-      fit->text_dim = text.dim;
-      return TRUE;
-    default:
-      if (!zie_vae_config_from_file (&vae, file, NULL))
-        return FALSE;
-      fit->channels = vae.latent_channels;
-      return TRUE;
-    }
-}
-
-static gboolean
-fits (const Fit *a, const Fit *b)
-{
-  return (a->text_dim == 0 || b->text_dim == 0 || a->text_dim == b->text_dim)
-         && (a->channels == 0 || b->channels == 0 || a->channels == b->channels);
-}
-
-/* The file of FOUND to take for PART: of those that fit WANTED the best named, of these the largest; NULL: none. */
-static const ZieFoundFile *
-choose (ZieModelPlaces *self, GPtrArray *found, ZieModelPartKind part, const Fit *wanted)
-{
-  const ZieFoundFile *best = NULL;
-  guint n_fitting = 0;
-
-  for (guint i = 0; i < found->len; i++)
-    {
-      const ZieFoundFile *file = found->pdata[i];
-      Fit fit;
-
-      if (!(file->parts & (1u << part)) || !get_fit (file->path, part, &fit) || !fits (&fit, wanted))
-        continue;
-      n_fitting++;
-      if (best == NULL || name_rank (file->path, part) > name_rank (best->path, part)
-          || (name_rank (file->path, part) == name_rank (best->path, part) && file->size > best->size))
-        best = file;
-    }
-  if (n_fitting > 1)
-    add_note (self, "%u files could be %s: took %s", n_fitting, part_rows[part].words, best->path);
-  return best;
-}
-
-/* What the parts found so far ask of the others. */
-static Fit
-get_wanted (const ZieModelPlaces *self)
-{
-  Fit wanted = { 0, 0 };
-
-  for (int i = 0; i < ZIE_N_MODEL_PARTS; i++)
-    {
-      Fit fit;
-
-      if (self->weights[i] == NULL || is_folder (self->weights[i]) || !get_fit (self->weights[i], (ZieModelPartKind)i, &fit))
-        continue;
-      wanted.text_dim = wanted.text_dim ? wanted.text_dim : fit.text_dim;
-      wanted.channels = wanted.channels ? wanted.channels : fit.channels;
-    }
-  return wanted;
-}
-
-static void
-fill_from (ZieModelPlaces *self, GPtrArray *found)
-{
-  for (int i = 0; i < ZIE_N_MODEL_PARTS; i++)
-    if (self->weights[i] == NULL)
-      {
-        Fit wanted = get_wanted (self);
-        const ZieFoundFile *file = choose (self, found, (ZieModelPartKind)i, &wanted);
-
-        if (file != NULL)
-          use_file (self, (ZieModelPartKind)i, file->path);
-      }
 }
 
 /* In our own folder of models each has a folder that is called what it is. */
@@ -427,9 +285,9 @@ resolve_loose (ZieModelPlaces *self, const char *folder, GError **error)
                    "type safetensors or GGUF", folder);
       return FALSE;
     }
-  fill_from (self, found);
+  zie_model_places_fill_from (self, found);
   if (self->tokenizer == NULL)
-    self->tokenizer = find_tokenizer (folder);
+    self->tokenizer = zie_model_find_tokenizer (folder);
   set_path (&self->name, self->weights[ZIE_MODEL_TRANSFORMER] != NULL && !is_own_folder (folder)
                            ? name_of_file (self->weights[ZIE_MODEL_TRANSFORMER]) : name_of_folder (folder));
   return TRUE;
@@ -470,7 +328,7 @@ identify_component (const char *folder)
 {
   for (int i = 0; i < ZIE_N_MODEL_PARTS; i++)
     {
-      g_autofree char *config = find_config (folder, (ZieModelPartKind)i);
+      g_autofree char *config = zie_model_find_config (folder, (ZieModelPartKind)i);
       if (config != NULL)
         return 1u << i;
     }
@@ -489,7 +347,7 @@ resolve_part (ZieModelPlaces *self, ZieModelPartKind part, const char *path, GEr
     {
       parts = identify_component (path);
       other.weights[part] = g_strdup (path);
-      other.configs[part] = find_config (path, part);
+      other.configs[part] = zie_model_find_config (path, part);
       if (part == ZIE_MODEL_TEXT_ENCODER)
         other.tokenizer = find_tokenizer_near (path);
     }
@@ -506,7 +364,7 @@ resolve_part (ZieModelPlaces *self, ZieModelPartKind part, const char *path, GEr
 
       if ((parts = identify_path (file, error)) == 0)
         return FALSE;
-      use_file (&other, part, file);
+      zie_model_places_use_file (&other, part, file);
       other.name = name_of_file (file);
     }
 
@@ -522,111 +380,6 @@ resolve_part (ZieModelPlaces *self, ZieModelPartKind part, const char *path, GEr
   if (part == ZIE_MODEL_TRANSFORMER || self->name == NULL)
     set_path (&self->name, other.name != NULL ? g_steal_pointer (&other.name) : name_of_folder (path));
   return TRUE;
-}
-
-static gboolean
-is_complete (const ZieModelPlaces *self)
-{
-  for (int i = 0; i < ZIE_N_MODEL_PARTS; i++)
-    if (self->weights[i] == NULL)
-      return FALSE;
-  return TRUE;
-}
-
-/* The folder that holds ComfyUI's folders of models, above FILE; NULL: FILE is not in one. */
-static char *
-find_comfy_root (const char *file)
-{
-  g_autofree char *folder = g_path_get_dirname (file);
-
-  for (int level = 0; level < 4; level++)
-    {
-      char *parent = g_path_get_dirname (folder);
-      int n_known = 0;
-
-      for (int i = 0; i < ZIE_N_MODEL_PARTS; i++)
-        n_known += has_file (folder, part_rows[i].comfy[0]) || (part_rows[i].comfy[1] != NULL && has_file (folder, part_rows[i].comfy[1]));
-      if (n_known >= 2)
-        {
-          g_free (parent);
-          return g_steal_pointer (&folder);
-        }
-      g_free (folder);
-      folder = parent;
-    }
-  return NULL;
-}
-
-static void
-fill_from_comfy (ZieModelPlaces *self, const char *root)
-{
-  for (int i = 0; i < ZIE_N_MODEL_PARTS; i++)
-    for (int k = 0; self->weights[i] == NULL && part_rows[i].comfy[k] != NULL; k++)
-      {
-        g_autofree char *folder = g_build_filename (root, part_rows[i].comfy[k], NULL);
-        g_autoptr(GPtrArray) found = zie_model_scan (folder, 2);
-        Fit wanted = get_wanted (self);
-        const ZieFoundFile *file = choose (self, found, (ZieModelPartKind)i, &wanted);
-
-        if (file != NULL)
-          use_file (self, (ZieModelPartKind)i, file->path);
-      }
-}
-
-/* A component of a whole diffusers directory, where it fits. */
-static void
-fill_from_diffusers (ZieModelPlaces *self, const char *folder)
-{
-  for (int i = 0; i < ZIE_N_MODEL_PARTS; i++)
-    {
-      g_autofree char *component = g_build_filename (folder, part_rows[i].folder, NULL);
-      g_autofree char *config = self->weights[i] == NULL ? find_config (component, (ZieModelPartKind)i) : NULL;
-      g_autoptr(ZieWeightFile) file = config != NULL ? zie_weight_file_open_component (component, part_rows[i].stem, NULL) : NULL;
-      Fit wanted = get_wanted (self), fit;
-
-      if (file == NULL || !get_fit (zie_weight_file_get_path (file), (ZieModelPartKind)i, &fit) || !fits (&fit, &wanted))
-        continue;
-      set_path (&self->weights[i], g_steal_pointer (&component));
-      set_path (&self->configs[i], g_steal_pointer (&config));
-      if (i == ZIE_MODEL_TEXT_ENCODER && self->tokenizer == NULL)
-        {
-          g_autofree char *tokenizer = g_build_filename (folder, "tokenizer", NULL);
-          self->tokenizer = find_tokenizer (tokenizer);
-        }
-      add_note (self, "%s was taken from %s", part_rows[i].words, folder);
-    }
-}
-
-/* Parts that were not named: beside the one that was, in the ComfyUI folders around it, in what else is on this machine. */
-static void
-fill_missing (ZieModelPlaces *self, const char *anchor)
-{
-  g_autofree char *beside = is_folder (anchor) ? g_strdup (anchor) : g_path_get_dirname (anchor), *root = find_comfy_root (anchor);
-  g_autoptr(GPtrArray) found = zie_model_scan (beside, 0), places = NULL;
-
-  fill_from (self, found);
-  if (root != NULL && !is_complete (self))
-    fill_from_comfy (self, root);
-  if (is_complete (self))
-    return;
-
-  places = zie_model_list_places ();
-  for (guint i = 0; i < places->len && !is_complete (self); i++)
-    {
-      const ZieModelPlace *place = places->pdata[i];
-      g_autofree char *snapshot = zie_model_find_snapshot (place->path);
-      const char *folder = snapshot != NULL ? snapshot : place->path;
-
-      if (has_file (folder, "model_index.json"))
-        fill_from_diffusers (self, folder);
-      else if (g_str_equal (place->what, "ComfyUI"))
-        fill_from_comfy (self, folder);
-      else
-        {
-          g_autoptr(GPtrArray) files = zie_model_scan (folder, SCAN_DEPTH);
-          fill_from (self, files);
-        }
-    }
 }
 
 /* The file at PATH is one, whatever it is called. */
@@ -691,14 +444,14 @@ zie_model_places_find (ZieModelPlaces *self, const ZieModelSource *source, GErro
     }
   if (source->tokenizer != NULL)
     {
-      char *found = find_tokenizer (source->tokenizer);
+      char *found = zie_model_find_tokenizer (source->tokenizer);
 
       set_path (&self->tokenizer, found != NULL                   ? found
                                   : is_folder (source->tokenizer) ? g_build_filename (source->tokenizer, "tokenizer.json", NULL)
                                                                   : g_strdup (source->tokenizer));
     }
-  if (!is_complete (self))
-    fill_missing (self, anchor);
+  if (!zie_model_places_is_complete (self))
+    zie_model_places_fill_missing (self, anchor);
   self->form = describe_form (self);
   return TRUE;
 
@@ -715,7 +468,7 @@ zie_model_places_describe_missing (const ZieModelPlaces *self)
 
   for (int i = 0; i < ZIE_N_MODEL_PARTS; i++)
     if (self->weights[i] == NULL)
-      g_string_append_printf (s, "%s%s", n++ > 0 ? " and " : "", part_rows[i].words);
+      g_string_append_printf (s, "%s%s", n++ > 0 ? " and " : "", zie_model_part_rows[i].words);
   if (n > 0)
     g_string_append (s, n > 1 ? " are missing" : " is missing");
   return g_string_free (s, n == 0);
@@ -726,6 +479,6 @@ zie_model_places_open (const ZieModelPlaces *self, ZieModelPartKind part, GError
 {
   /* what is not there at all was to be a component's folder: its reader says best what it expected */
   if (is_folder (self->weights[part]) || !g_file_test (self->weights[part], G_FILE_TEST_EXISTS))
-    return zie_weight_file_open_component (self->weights[part], part_rows[part].stem, error);
+    return zie_weight_file_open_component (self->weights[part], zie_model_part_rows[part].stem, error);
   return zie_weight_file_open (self->weights[part], error);
 }
