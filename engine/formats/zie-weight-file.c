@@ -140,8 +140,11 @@ open_shard (ZieWeightFile *self, JsonObject *weight_map, const char *name, GErro
   if (file == NULL)
     {
       if (g_error_matches (local, ZIE_ERROR, ZIE_ERROR_FILE_NOT_FOUND))
-        g_prefix_error (&local, "%s names a file that is not there: ", self->path);
-      g_propagate_error (error, g_steal_pointer (&local));
+        g_set_error (error, ZIE_ERROR, ZIE_ERROR_FILE_NOT_FOUND,
+                     "%s names a file that is not there: %s; fetch the model again or put the file there", self->path,
+                     local->message);
+      else
+        g_propagate_error (error, g_steal_pointer (&local));
       return FALSE;
     }
 
@@ -322,9 +325,11 @@ zie_weight_file_open_component (const char *folder, const char *stem, GError **e
   if (local != NULL)
     g_propagate_error (error, g_steal_pointer (&local));
   else
-    g_set_error (error, ZIE_ERROR, ZIE_ERROR_FILE_NOT_FOUND,
-                 "%s: no weights here, expected %s.safetensors.index.json, %s.safetensors or a .gguf file", folder, stem,
-                 stem);
+    g_set_error (
+        error, ZIE_ERROR, ZIE_ERROR_FILE_NOT_FOUND,
+        "%s: no weights here, expected %s.safetensors.index.json, %s.safetensors or a .gguf file; fetch the model again or put "
+        "them there",
+        folder, stem, stem);
   return NULL;
 }
 

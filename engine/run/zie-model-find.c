@@ -28,6 +28,10 @@ zie_model_candidate_free (ZieModelCandidate *self)
 static void
 check_parts (ZieModelCandidate *self, const ZieModelPlaces *places)
 {
+  g_autoptr(GError) not_whole = NULL;
+
+  if (!zie_model_places_check_whole (places, &not_whole) && self->missing == NULL)
+    self->missing = g_strdup (not_whole->message);
   for (int i = 0; i < ZIE_N_MODEL_PARTS; i++)
     {
       g_autoptr(GError) error = NULL;
@@ -39,8 +43,6 @@ check_parts (ZieModelCandidate *self, const ZieModelPlaces *places)
         self->n_bytes += zie_weight_file_get (file, k)->size;
       if (file != NULL)
         self->parts[i] = g_strdup (zie_weight_file_get_path (file));
-      if (places->configs[i] != NULL && !g_file_test (places->configs[i], G_FILE_TEST_EXISTS) && self->missing == NULL)
-        self->missing = g_strdup_printf ("%s is missing", places->configs[i]);
     }
 }
 

@@ -404,8 +404,11 @@ describe_form (const ZieModelPlaces *self)
   for (int i = 0; i < ZIE_N_MODEL_PARTS; i++)
     if (self->weights[i] != NULL)
       {
-        has_folder = has_folder || is_folder (self->weights[i]);
-        has_file = has_file || !is_folder (self->weights[i]);
+        gboolean is_component = is_folder (self->weights[i]) ||
+                                !g_file_test (self->weights[i], G_FILE_TEST_EXISTS); /* that was to be there */
+
+        has_folder = has_folder || is_component;
+        has_file = has_file || !is_component;
         has_gguf = has_gguf || is_gguf (self->weights[i]);
       }
   if (!has_file)
@@ -472,6 +475,67 @@ zie_model_places_describe_missing (const ZieModelPlaces *self)
   if (n > 0)
     g_string_append (s, n > 1 ? " are missing" : " is missing");
   return g_string_free (s, n == 0);
+}
+
+/* Nothing is there, not even something that may not be read. */
+static gboolean
+is_missing (const char *path)
+{
+  return !g_file_test (path, G_FILE_TEST_EXISTS) && zie_file_check_readable (path, NULL);
+}
+
+/* "a, b and c": the files of FOLDER that are not there. */
+static char *
+join_missing (const char *folder, GPtrArray *paths)
+{
+  GString *words = g_string_new (NULL);
+
+  for (guint i = 0; i < paths->len; i++)
+    {
+      const char *path = paths->pdata[i], *name = g_str_has_prefix (path, folder) ? path + strlen (folder) : path;
+
+      g_string_append (words, i == 0 ? "" : i + 1 < paths->len ? ", " : " and ");
+      g_string_append (words, name + strspn (name, G_DIR_SEPARATOR_S));
+    }
+  return g_string_free (words, FALSE);
+}
+
+gboolean
+zie_model_places_check_whole (const ZieModelPlaces *self, GError **error)
+{
+  g_autoptr(GPtrArray) paths = g_ptr_array_new (); /* borrowed */
+  g_autofree char *index = NULL, *scheduler = NULL, *words = NULL, *or_name = NULL;
+  const char *option = NULL;
+  JsonObject *object;
+
+  if (self->folder == NULL)
+    return TRUE;
+  index = g_build_filename (self->folder, "model_index.json", NULL);
+  if ((object = zie_json_load_object (index, error)) == NULL) /* then it is no model at all */
+    return FALSE;
+  json_object_unref (object);
+
+  for (int i = 0; i < ZIE_N_MODEL_PARTS; i++)
+    if (self->configs[i] != NULL && is_missing (self->configs[i]))
+      {
+        g_ptr_array_add (paths, is_missing (self->weights[i]) ? self->weights[i] : self->configs[i]);
+        option = zie_model_part_rows[i].option;
+      }
+  scheduler = g_build_filename (self->folder, "scheduler", "scheduler_config.json", NULL);
+  if (is_missing (scheduler))
+    g_ptr_array_add (paths, scheduler);
+  if (self->tokenizer != NULL && is_missing (self->tokenizer))
+    g_ptr_array_add (paths, self->tokenizer);
+  if (paths->len == 0)
+    return TRUE;
+
+  words = join_missing (self->folder, paths);
+  or_name =
+      paths->len == 1 && option != NULL ? g_strdup_printf (", or name another file with %s", option) : g_strdup ("");
+  g_set_error (error, ZIE_ERROR, ZIE_ERROR_FILE_NOT_FOUND,
+               "%s: is not the whole model: %s %s missing; fetch the model again or put %s there%s", self->folder,
+               words, paths->len == 1 ? "is" : "are", paths->len == 1 ? "it" : "them", or_name);
+  return FALSE;
 }
 
 ZieWeightFile *

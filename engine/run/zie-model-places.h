@@ -26,6 +26,10 @@ gboolean zie_model_places_find (ZieModelPlaces *self, const ZieModelSource *sour
 /* What is missing, as a sentence; NULL: nothing.  Free with g_free(). */
 char *zie_model_places_describe_missing (const ZieModelPlaces *self);
 
+/* FALSE, and FILE_NOT_FOUND that names them: files are missing of a diffusers directory, beside weights, of which their reader speaks.
+ * Or what reading model_index.json says. */
+gboolean zie_model_places_check_whole (const ZieModelPlaces *self, GError **error);
+
 /* The weights of PART. */
 ZieWeightFile *zie_model_places_open (const ZieModelPlaces *self, ZieModelPartKind part, GError **error);
 

@@ -209,9 +209,10 @@ open_model (const ZieModelSource *source, gboolean for_feed, GError **error)
                    get_anchor (source), missing);
       return NULL;
     }
-  if (!zie_model_config_load (&config, &places, error) || !derive_configs (self, &places, &config, error)
-      || !zie_model_config_finish (&config, &places, self->presets, self->strings, error)
-      || !open_networks (self, &places, &config, error))
+  if (!zie_model_places_check_whole (&places, error) || !zie_model_config_load (&config, &places, error) ||
+      !derive_configs (self, &places, &config, error) ||
+      !zie_model_config_finish (&config, &places, self->presets, self->strings, error) ||
+      !open_networks (self, &places, &config, error))
     return NULL;
 
   self->preview = config.preview;

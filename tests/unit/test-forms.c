@@ -544,6 +544,59 @@ test_refused (Fixture *f, gconstpointer data)
   check_refused (&(ZieModelSource) { .path = f->reference, .parts = { quant } }, ZIE_ERROR_MODEL_UNSUPPORTED, "nvfp4");
 }
 
+/* A diffusers directory with pieces missing, as a download that was cut leaves it: they are named, and what to do. */
+static void
+test_not_whole (Fixture *f, gconstpointer data)
+{
+  static const struct
+  {
+    const char *piece, *says;
+  } rows[] = {
+    { "vae", "vae is missing" },
+    { "vae/config.json", "vae/config.json is missing" },
+    { "text_encoder/config.json", "text_encoder/config.json is missing" },
+    { "scheduler/scheduler_config.json", "scheduler/scheduler_config.json is missing" },
+    { "tokenizer/tokenizer.json", "tokenizer/tokenizer.json is missing" },
+    { "transformer/diffusion_pytorch_model.safetensors", "transformer: no weights here" },
+  };
+
+  for (guint i = 0; i < G_N_ELEMENTS (rows); i++)
+    {
+      g_autofree char *model = tiny_model_new (3), *piece = g_build_filename (model, rows[i].piece, NULL),
+                      *away = g_strconcat (piece, ".away", NULL);
+      g_autofree char *vae = g_build_filename (f->reference, "vae", NULL);
+      const ZieModelSource source = { .path = model }, with_vae = { .path = model, .parts = { NULL, NULL, vae } };
+      g_autoptr(ZieModelCandidate) found = NULL;
+      g_autoptr(GError) error = NULL;
+
+      g_assert_cmpint (g_rename (piece, away), ==, 0);
+      check_refused (&source, ZIE_ERROR_FILE_NOT_FOUND, rows[i].says);
+      check_refused (&source, ZIE_ERROR_FILE_NOT_FOUND, model);
+      check_refused (&source, ZIE_ERROR_FILE_NOT_FOUND, "fetch the model again");
+      found = zie_model_examine (&source, &error);
+      g_assert_no_error (error);
+      g_assert_cmpstr (found->form, ==, "diffusers directory");
+      g_assert_nonnull (strstr (found->missing, rows[i].says));
+      if (i < 2)
+        {
+          check_refused (&source, ZIE_ERROR_FILE_NOT_FOUND, "--vae");
+          check_source (f, &with_vae, ""); /* what is named instead is not missed */
+        }
+      tiny_model_remove (g_steal_pointer (&model));
+    }
+
+  {
+    g_autofree char *index = g_build_filename (f->folder, "model_index.json", NULL);
+
+    g_file_set_contents (index, "{", -1, NULL); /* no model at all: that comes first */
+    check_refused (&(ZieModelSource) { .path = f->folder }, ZIE_ERROR_FILE_CORRUPT, "model_index.json");
+    g_file_set_contents (index, "{}", -1, NULL);
+    check_refused (
+        &(ZieModelSource) { .path = f->folder }, ZIE_ERROR_FILE_NOT_FOUND,
+        "transformer, text_encoder, vae, scheduler/scheduler_config.json and tokenizer/tokenizer.json are missing");
+  }
+}
+
 /* Each file named for each part that it is not, and a LoRA for all: the message says what the file is and how to name it. */
 static void
 test_wrong_part (Fixture *f, gconstpointer data)
@@ -698,6 +751,7 @@ main (int argc, char **argv)
     { "/forms/refused", test_refused },
     { "/forms/unreadable", test_unreadable },
     { "/forms/wrong-part", test_wrong_part },
+    { "/forms/not-whole", test_not_whole },
     { "/forms/tokenizer-of-part", test_tokenizer_of_part },
   };
   g_autofree char *empty = NULL;
