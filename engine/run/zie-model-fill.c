@@ -137,6 +137,19 @@ zie_model_places_is_complete (const ZieModelPlaces *self)
   return TRUE;
 }
 
+gboolean
+zie_model_is_comfy (const char *folder)
+{
+  int n_known = 0;
+
+  for (int i = 0; i < ZIE_N_MODEL_PARTS; i++)
+    {
+      const char *const *names = zie_model_part_rows[i].comfy;
+      n_known += has_file (folder, names[0]) || (names[1] != NULL && has_file (folder, names[1]));
+    }
+  return n_known >= 2;
+}
+
 /* The folder that holds ComfyUI's folders of models, above FILE; NULL: FILE is not in one. */
 static char *
 find_comfy_root (const char *file)
@@ -146,11 +159,8 @@ find_comfy_root (const char *file)
   for (int level = 0; level < 4; level++)
     {
       char *parent = g_path_get_dirname (folder);
-      int n_known = 0;
 
-      for (int i = 0; i < ZIE_N_MODEL_PARTS; i++)
-        n_known += has_file (folder, zie_model_part_rows[i].comfy[0]) || (zie_model_part_rows[i].comfy[1] != NULL && has_file (folder, zie_model_part_rows[i].comfy[1]));
-      if (n_known >= 2)
+      if (zie_model_is_comfy (folder))
         {
           g_free (parent);
           return g_steal_pointer (&folder);
@@ -168,7 +178,7 @@ fill_from_comfy (ZieModelPlaces *self, const char *root)
     for (int k = 0; self->weights[i] == NULL && zie_model_part_rows[i].comfy[k] != NULL; k++)
       {
         g_autofree char *folder = g_build_filename (root, zie_model_part_rows[i].comfy[k], NULL);
-        g_autoptr(GPtrArray) found = zie_model_scan (folder, 2);
+        g_autoptr(GPtrArray) found = zie_model_scan (folder, 2, NULL);
         Fit wanted = get_wanted (self);
         const ZieFoundFile *file = choose (self, found, (ZieModelPartKind)i, &wanted);
 
@@ -206,7 +216,7 @@ void
 zie_model_places_fill_missing (ZieModelPlaces *self, const char *anchor)
 {
   g_autofree char *beside = is_folder (anchor) ? g_strdup (anchor) : g_path_get_dirname (anchor), *root = find_comfy_root (anchor);
-  g_autoptr(GPtrArray) found = zie_model_scan (beside, 0), places = NULL;
+  g_autoptr(GPtrArray) found = zie_model_scan (beside, 0, NULL), places = NULL;
 
   zie_model_places_fill_from (self, found);
   if (root != NULL && !zie_model_places_is_complete (self))
@@ -227,7 +237,7 @@ zie_model_places_fill_missing (ZieModelPlaces *self, const char *anchor)
         fill_from_comfy (self, folder);
       else
         {
-          g_autoptr(GPtrArray) files = zie_model_scan (folder, SCAN_DEPTH);
+          g_autoptr(GPtrArray) files = zie_model_scan (folder, SCAN_DEPTH, NULL);
           zie_model_places_fill_from (self, files);
         }
     }

@@ -114,7 +114,7 @@ add_place (GPtrArray *found, const ZieModelPlace *place)
       add (found, folder, place->what);
       return;
     }
-  files = zie_model_scan (folder, 4);
+  files = zie_model_scan (folder, 4, NULL);
   for (guint i = 0; i < files->len; i++)
     {
       const ZieFoundFile *file = files->pdata[i];

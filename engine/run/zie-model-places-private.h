@@ -40,6 +40,8 @@ void zie_model_places_use_file (ZieModelPlaces *self, ZieModelPartKind part, con
 
 /* zie-model-fill.c: what was not. */
 gboolean zie_model_places_is_complete (const ZieModelPlaces *self);
+/* FOLDER has ComfyUI's folders of models in it. */
+gboolean zie_model_is_comfy (const char *folder);
 /* From FOUND, of ZieFoundFile, what fits. */
 void zie_model_places_fill_from (ZieModelPlaces *self, GPtrArray *found);
 /* Beside ANCHOR, which was named, in the ComfyUI folders around it, in what else is on this machine. */

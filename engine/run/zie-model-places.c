@@ -275,8 +275,17 @@ is_own_folder (const char *folder)
 static gboolean
 resolve_loose (ZieModelPlaces *self, const char *folder, GError **error)
 {
-  g_autoptr(GPtrArray) found = zie_model_scan (folder, SCAN_DEPTH);
+  gboolean is_cut;
+  g_autoptr(GPtrArray) found = zie_model_scan (folder, SCAN_DEPTH, &is_cut);
 
+  if (found->len == 0 && is_cut)
+    {
+      g_set_error (
+          error, ZIE_ERROR, ZIE_ERROR_FILE_NOT_FOUND,
+          "%s: none of the first %d files in it holds a part of Z-Image; name the folder that the model's files are in",
+          folder, ZIE_MODEL_SCAN_MAX);
+      return FALSE;
+    }
   if (found->len == 0)
     {
       g_set_error (error, ZIE_ERROR, ZIE_ERROR_FILE_NOT_FOUND,
@@ -285,6 +294,9 @@ resolve_loose (ZieModelPlaces *self, const char *folder, GError **error)
                    "type safetensors or GGUF", folder);
       return FALSE;
     }
+  if (is_cut)
+    zie_model_places_add_note (self, "%s holds more than %d files, only those were looked at", folder,
+                               ZIE_MODEL_SCAN_MAX);
   zie_model_places_fill_from (self, found);
   if (self->tokenizer == NULL)
     self->tokenizer = zie_model_find_tokenizer (folder);
@@ -296,7 +308,7 @@ resolve_loose (ZieModelPlaces *self, const char *folder, GError **error)
 static gboolean
 resolve_folder (ZieModelPlaces *self, const char *folder, GError **error)
 {
-  g_autofree char *snapshot = NULL, *parent = NULL, *component = NULL;
+  g_autofree char *snapshot = NULL, *parent = NULL, *component = NULL, *models = NULL;
 
   if (!zie_file_check_readable (folder, error))
     return FALSE;
@@ -307,6 +319,9 @@ resolve_folder (ZieModelPlaces *self, const char *folder, GError **error)
     }
   if ((snapshot = zie_model_find_snapshot (folder)) != NULL)
     return resolve_folder (self, snapshot, error);
+  models = g_build_filename (folder, "models", NULL);
+  if (zie_model_is_comfy (models)) /* ComfyUI's own folder, with the program's thousands of files */
+    return resolve_loose (self, models, error);
 
   parent = g_path_get_dirname (folder);
   component = g_build_filename (folder, "transformer", NULL);

@@ -64,7 +64,10 @@ typedef struct
 } ZieFoundFile;
 
 /* Weights files below FOLDER, DEPTH folders deep (0: in it alone), that hold parts of Z-Image; of a sharded set its index.
- * Sorted by path.  What cannot be read is passed over. */
-GPtrArray *zie_model_scan (const char *folder, int depth);
+ * Sorted by path.  What cannot be read is passed over.  *IS_CUT (may be NULL) is whether there were more than ZIE_MODEL_SCAN_MAX files, of
+ * which the rest was not looked at. */
+#define ZIE_MODEL_SCAN_MAX 2000
+
+GPtrArray *zie_model_scan (const char *folder, int depth, gboolean *is_cut);
 
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (ZieModelPlaces, zie_model_places_clear)

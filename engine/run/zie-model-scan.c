@@ -13,7 +13,6 @@
 #include "zie-qwen3.h"
 #include "zie-vae.h"
 
-#define MAX_FILES 2000               /* looked at in one scan */
 #define INDEX_SUFFIX ".safetensors.index.json"
 
 guint
@@ -99,7 +98,7 @@ scan (GPtrArray *found, const char *folder, int depth, guint *n_left)
   g_autoptr(GPtrArray) names = g_ptr_array_new_with_free_func (g_free), indexes = g_ptr_array_new ();
   const char *name;
 
-  while (dir != NULL && (name = g_dir_read_name (dir)) != NULL && names->len < MAX_FILES)
+  while (dir != NULL && (name = g_dir_read_name (dir)) != NULL && names->len <= ZIE_MODEL_SCAN_MAX)
     if (*name != '.')
       {
         g_ptr_array_add (names, g_strdup (name));
@@ -131,13 +130,15 @@ compare_paths (gconstpointer a, gconstpointer b)
 }
 
 GPtrArray *
-zie_model_scan (const char *folder, int depth)
+zie_model_scan (const char *folder, int depth, gboolean *is_cut)
 {
   GPtrArray *found = g_ptr_array_new_with_free_func (found_file_free);
-  guint n_left = MAX_FILES;
+  guint n_left = ZIE_MODEL_SCAN_MAX + 1;
 
   scan (found, folder, depth, &n_left);
   g_ptr_array_sort (found, compare_paths);
+  if (is_cut != NULL)
+    *is_cut = n_left == 0;
   return found;
 }
 

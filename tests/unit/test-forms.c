@@ -4,6 +4,7 @@
  * the diffusers form's, and what is no model, or half of one, is refused by name. */
 
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -11,6 +12,7 @@
 
 #include "test-files.h"
 #include "tiny-model.h"
+#include "zie-model-places.h"
 #include "zie-model-private.h"
 
 /* --- writing ---------------------------------------------------------------------------------------------------------- */
@@ -385,6 +387,28 @@ test_comfy (Fixture *f, gconstpointer data)
   check_refused (&(ZieModelSource) { .path = f->folder }, ZIE_ERROR_FILE_NOT_FOUND, "--tokenizer");
 }
 
+/* ComfyUI's own folder, in which the program has more files than are looked through; elsewhere it is said where looking ended. */
+static void
+test_many_files (Fixture *f, gconstpointer data)
+{
+  g_autofree char *inside = f->folder, *root = g_dir_make_tmp ("zie-forms-XXXXXX", NULL),
+                  *other = g_build_filename (root, "custom_nodes", NULL);
+
+  f->folder = g_build_filename (root, "models", NULL);
+  write_comfy (f);
+  g_assert_cmpint (g_mkdir (other, 0700), ==, 0);
+  for (guint i = 0; i <= ZIE_MODEL_SCAN_MAX; i++)
+    {
+      g_autofree char *path = g_strdup_printf ("%s/%u.py", other, i);
+      g_assert_cmpint (mknod (path, S_IFREG | 0600, 0), ==, 0);
+    }
+  check_source (f, &(ZieModelSource) { .path = root, .tokenizer = f->tokenizer }, "single files (ComfyUI)");
+  check_refused (&(ZieModelSource) { .path = other }, ZIE_ERROR_FILE_NOT_FOUND, "none of the first 2000 files");
+  g_free (f->folder);
+  f->folder = g_steal_pointer (&inside);
+  tiny_model_remove (g_steal_pointer (&root));
+}
+
 static void
 test_gguf (Fixture *f, gconstpointer data)
 {
@@ -752,6 +776,7 @@ main (int argc, char **argv)
     { "/forms/unreadable", test_unreadable },
     { "/forms/wrong-part", test_wrong_part },
     { "/forms/not-whole", test_not_whole },
+    { "/forms/many-files", test_many_files },
     { "/forms/tokenizer-of-part", test_tokenizer_of_part },
   };
   g_autofree char *empty = NULL;
