@@ -39,16 +39,37 @@ find_file (const char *name, GError **error)
   return NULL;
 }
 
-/* The LoRA at PATH; where it is a part of a model instead, the error says which. */
+/* The file of the LoRA in FOLDER, as PEFT and diffusers save one. */
+static char *
+find_in_folder (const char *folder, GError **error)
+{
+  static const char *const names[] = { "adapter_model.safetensors", "pytorch_lora_weights.safetensors" };
+
+  for (guint i = 0; i < G_N_ELEMENTS (names); i++)
+    {
+      char *path = g_build_filename (folder, names[i], NULL);
+      if (g_file_test (path, G_FILE_TEST_EXISTS))
+        return path;
+      g_free (path);
+    }
+  g_set_error (error, ZIE_ERROR, ZIE_ERROR_FILE_NOT_FOUND, "%s: holds neither %s nor %s; name the LoRA's file itself",
+               folder, names[0], names[1]);
+  return NULL;
+}
+
+/* The LoRA at GIVEN, a file or a folder of one; where it is a part of a model instead, the error says which. */
 static ZieLora *
-open_lora (ZieModel *self, const char *path, GError **error)
+open_lora (ZieModel *self, const char *given, GError **error)
 {
   g_autoptr(GError) local = NULL;
   g_autoptr(ZieWeightFile) file = NULL;
-  g_autofree char *parts = NULL;
-  ZieLora *lora = zie_lora_open (path, &self->transformer, &local);
+  g_autofree char *parts = NULL,
+                  *path = g_file_test (given, G_FILE_TEST_IS_DIR) ? find_in_folder (given, error) : g_strdup (given);
+  ZieLora *lora;
 
-  if (lora != NULL)
+  if (path == NULL)
+    return NULL;
+  if ((lora = zie_lora_open (path, &self->transformer, &local)) != NULL)
     return lora;
   if (g_error_matches (local, ZIE_ERROR, ZIE_ERROR_MODEL_UNSUPPORTED) &&
       (file = zie_weight_file_open (path, NULL)) != NULL &&

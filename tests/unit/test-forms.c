@@ -691,6 +691,29 @@ test_wrong_part (Fixture *f, gconstpointer data)
     }
 }
 
+/* A folder is taken for the file that PEFT or diffusers put there. */
+static void
+test_lora_folder (Fixture *f, gconstpointer data)
+{
+  static const char *const names[] = { "pytorch_lora_weights.safetensors", "adapter_model.safetensors" };
+  g_autoptr(GError) error = NULL;
+
+  g_assert_null (zie_model_get_lora (f->model, f->folder, &error));
+  g_test_message ("%s", error->message);
+  g_assert_error (error, ZIE_ERROR, ZIE_ERROR_FILE_NOT_FOUND);
+  g_assert_nonnull (strstr (error->message, names[0]));
+  for (guint i = 0; i < G_N_ELEMENTS (names); i++)
+    {
+      g_autofree char *path = g_build_filename (f->folder, names[i], NULL);
+
+      g_clear_error (&error);
+      g_file_set_contents (path, "not a LoRA", -1, &error);
+      g_assert_no_error (error);
+      g_assert_null (zie_model_get_lora (f->model, f->folder, &error));
+      g_assert_true (g_str_has_prefix (error->message, path));
+    }
+}
+
 /* A file of a diffusers directory that is named for its part brings its tokenizer along, and so does its folder. */
 static void
 test_tokenizer_of_part (Fixture *f, gconstpointer data)
@@ -777,6 +800,7 @@ main (int argc, char **argv)
     { "/forms/wrong-part", test_wrong_part },
     { "/forms/not-whole", test_not_whole },
     { "/forms/many-files", test_many_files },
+    { "/forms/lora-folder", test_lora_folder },
     { "/forms/tokenizer-of-part", test_tokenizer_of_part },
   };
   g_autofree char *empty = NULL;
