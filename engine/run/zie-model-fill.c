@@ -233,7 +233,7 @@ zie_model_places_fill_missing (ZieModelPlaces *self, const char *anchor)
 
       if (has_file (folder, "model_index.json"))
         fill_from_diffusers (self, folder);
-      else if (g_str_equal (place->what, "ComfyUI"))
+      else if (zie_model_is_comfy (folder))
         fill_from_comfy (self, folder);
       else
         {

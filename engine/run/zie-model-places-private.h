@@ -46,3 +46,6 @@ gboolean zie_model_is_comfy (const char *folder);
 void zie_model_places_fill_from (ZieModelPlaces *self, GPtrArray *found);
 /* Beside ANCHOR, which was named, in the ComfyUI folders around it, in what else is on this machine. */
 void zie_model_places_fill_missing (ZieModelPlaces *self, const char *anchor);
+
+/* zie-model-comfy.c: folders of models that the extra_model_paths.yaml at PATH names, as owned strings, whether they are there or not. */
+GPtrArray *zie_model_read_comfy_paths (const char *path);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #define G_LOG_DOMAIN "zie-model"
 
-#include "zie-model-places.h"
+#include "zie-model-places-private.h"
 
 #include <fcntl.h>
 #include <string.h>
@@ -272,7 +272,12 @@ add_comfy (GPtrArray *places)
   for (guint i = 0; i < G_N_ELEMENTS (below_home); i++)
     {
       g_autofree char *path = g_build_filename (g_get_home_dir (), below_home[i], "models", NULL);
+      g_autofree char *others = g_build_filename (g_get_home_dir (), below_home[i], "extra_model_paths.yaml", NULL);
+      g_autoptr(GPtrArray) elsewhere = zie_model_read_comfy_paths (others);
+
       add_place (places, path, "ComfyUI", FALSE);
+      for (guint k = 0; k < elsewhere->len; k++)
+        add_place (places, elsewhere->pdata[k], "ComfyUI", FALSE);
     }
 }
 

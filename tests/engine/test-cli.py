@@ -532,6 +532,44 @@ class Machine(Folder):
         self.assertEqual(self.zimage("models", env=here).stdout, self.zimage("models", "list", env=here).stdout)
         self.zimage("models", "nonesuch", status=2)
 
+    def test_comfy_elsewhere(self):
+        """Folders that a ComfyUI's extra_model_paths.yaml names: one laid as ComfyUI does, and single ones."""
+        source = json.loads(self.zimage("info", "--json").stdout)["path"]
+        nowhere = os.path.join(self.folder, "nowhere")
+        here = dict(environment, HOME=os.path.join(self.folder, "home"), XDG_DATA_HOME=nowhere, HF_HOME=nowhere, HF_HUB_CACHE="", MODELSCOPE_CACHE=nowhere)
+        for folder in ["home/ComfyUI", "home/shared/nets", "disk/models/diffusion_models", "disk/models/vae", "other/texts"]:
+            os.makedirs(os.path.join(self.folder, folder))
+        for part, to in [("transformer/diffusion_pytorch_model.gguf", "disk/models/diffusion_models/one"),
+                         ("vae/diffusion_pytorch_model.safetensors", "disk/models/vae/two"),
+                         ("transformer/diffusion_pytorch_model.gguf", "home/shared/nets/four"),
+                         ("text_encoder/model.gguf", "other/texts/three"), ("tokenizer/tokenizer.json", "other/texts/tokenizer.json")]:
+            os.symlink(os.path.join(source, part), os.path.join(self.folder, to))
+        self.write("home/ComfyUI/extra_model_paths.yaml", ("""#comment
+comfyui:
+     base_path: "%s/disk"   # where
+     is_default: true
+     vae: models/vae/
+     diffusion_models: |
+          models/diffusion_models
+          models/nonesuch
+     loras: models/loras
+elsewhere:
+    text_encoders: %s/other/texts
+
+home:
+    base_path: ~/shared
+    unet: nets
+    vae:
+""" % (self.folder, self.folder)).encode())
+        found = {model["path"]: model for model in json.loads(self.zimage("models", "list", "--json", env=here).stdout) if model["place"] == "ComfyUI"}
+        one, four = (os.path.join(self.folder, name) for name in ["disk/models/diffusion_models/one", "home/shared/nets/four"])
+        self.assertEqual(sorted(found), [one, four])
+        for model in found.values():
+            self.assertTrue(model["complete"], model)
+            self.assertEqual(model["parts"]["vae"], os.path.join(self.folder, "disk/models/vae/two"))
+            self.assertEqual(model["parts"]["text_encoder"], os.path.join(self.folder, "other/texts/three"))
+        self.zimage("generate", "-p", "a cat", *TINY, "--model", one, "-o", "a.png", env=here)
+
     def test_tokenize(self):
         bare = self.zimage("tokenize", "a cat").stdout.decode()
         self.assertRegex(bare, r"\A\d+( \d+)*\n\Z")
