@@ -197,26 +197,32 @@ add_unreadable (GPtrArray *places, const char *root, const char *what)
     add_place (places, root, what, FALSE);
 }
 
-static const char *
-get_set (const char *variable)
+/* The folder that VARIABLE names, ~ being the home folder; NULL: none. */
+static char *
+get_named (const char *variable)
 {
   const char *value = g_getenv (variable);
 
-  return value != NULL && *value != '\0' ? value : NULL;
+  if (value == NULL || *value == '\0')
+    return NULL;
+  return value[0] == '~' && (value[1] == '\0' || value[1] == G_DIR_SEPARATOR)
+             ? g_build_filename (g_get_home_dir (), value + 1, NULL)
+             : g_strdup (value);
 }
 
 /* The environment's order is huggingface_hub's own (spec 1.2). */
 static char *
 find_hugging_face_root (void)
 {
-  const char *root;
+  g_autofree char *home = get_named ("HF_HOME"), *cache = get_named ("XDG_CACHE_HOME");
+  char *root;
 
-  if ((root = get_set ("HF_HUB_CACHE")) != NULL || (root = get_set ("HUGGINGFACE_HUB_CACHE")) != NULL)
-    return g_strdup (root);
-  if ((root = get_set ("HF_HOME")) != NULL)
-    return g_build_filename (root, "hub", NULL);
-  if ((root = get_set ("XDG_CACHE_HOME")) != NULL)
-    return g_build_filename (root, "huggingface", "hub", NULL);
+  if ((root = get_named ("HF_HUB_CACHE")) != NULL || (root = get_named ("HUGGINGFACE_HUB_CACHE")) != NULL)
+    return root;
+  if (home != NULL)
+    return g_build_filename (home, "hub", NULL);
+  if (cache != NULL)
+    return g_build_filename (cache, "huggingface", "hub", NULL);
   return g_build_filename (g_get_home_dir (), ".cache", "huggingface", "hub", NULL);
 }
 
@@ -240,7 +246,7 @@ static void
 add_model_scope (GPtrArray *places)
 {
   static const char *const insides[] = { "models", "hub" G_DIR_SEPARATOR_S "models", "hub" };
-  const char *named = get_set ("MODELSCOPE_CACHE");
+  g_autofree char *named = get_named ("MODELSCOPE_CACHE");
   g_autofree char *root = named != NULL ? g_strdup (named) : g_build_filename (g_get_home_dir (), ".cache", "modelscope", NULL);
 
   add_unreadable (places, root, "ModelScope cache");

@@ -532,6 +532,28 @@ class Machine(Folder):
         self.assertEqual(self.zimage("models", env=here).stdout, self.zimage("models", "list", env=here).stdout)
         self.zimage("models", "nonesuch", status=2)
 
+    def test_caches_by_variable(self):
+        """Each variable that tells where caches are, as the clients of the two sites read them, before those below it."""
+        source = json.loads(self.zimage("info", "--json").stdout)["path"]
+        here = dict(environment, HOME=self.folder, XDG_DATA_HOME=os.path.join(self.folder, "data"))
+        for name in ["HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "HF_HOME", "XDG_CACHE_HOME", "MODELSCOPE_CACHE"]:
+            here.pop(name, None)
+        repository = "models--Someone--Some-Model/snapshots/1"
+        for variable, value, folder in [
+                (None, None, ".cache/huggingface/hub/" + repository), ("XDG_CACHE_HOME", "xdg", "xdg/huggingface/hub/" + repository),
+                ("HF_HOME", "~/hf", "hf/hub/" + repository), ("HUGGINGFACE_HUB_CACHE", "old", "old/" + repository), ("HF_HUB_CACHE", "new", "new/" + repository),
+                (None, None, ".cache/modelscope/hub/models/someone/Some-Model"), ("MODELSCOPE_CACHE", "~/scope", "scope/models/someone/Some-Model"),
+                ("MODELSCOPE_CACHE", "scope2/models", "scope2/models/someone/Some-Model")]:
+            with self.subTest(variable=variable, value=value):
+                path = os.path.join(self.folder, folder)
+                os.makedirs(os.path.dirname(path))
+                os.symlink(source, path)
+                if variable:
+                    here[variable] = value if value.startswith("~") else os.path.join(self.folder, value)
+                found = json.loads(self.zimage("models", "list", "--json", env=here).stdout)
+                self.assertIn(path, [model["path"] for model in found if model["name"] == "Some-Model"])
+                self.assertLessEqual(len(found), 3)
+
     def test_comfy_elsewhere(self):
         """Folders that a ComfyUI's extra_model_paths.yaml names: one laid as ComfyUI does, and single ones."""
         source = json.loads(self.zimage("info", "--json").stdout)["path"]
