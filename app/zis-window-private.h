@@ -51,6 +51,7 @@ struct _ZisWindow
   ZisPaintable *complete;    /* owned or NULL: the last finished picture that was on the canvas */
   ZisPaintable *before;      /* owned or NULL: the one before it */
   AdwToast *toast;           /* owned or NULL: the newest */
+  gint64 toast_us;           /* since when it is there */
   gboolean is_opened;        /* model and folder were asked for */
   guint n_exports;           /* pictures on their way to where the user wants them */
   gboolean is_in_background; /* closed, finishing its work */

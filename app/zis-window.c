@@ -9,6 +9,8 @@
 #include "zis-recipe.h"
 #include "zis-session.h"
 
+#define TOAST_MIN_US (200 * 1000)
+
 G_DEFINE_FINAL_TYPE (ZisWindow, zis_window, ADW_TYPE_APPLICATION_WINDOW)
 
 /* --- small things ------------------------------------------------------------------------------------------- */
@@ -28,12 +30,35 @@ zis_window_show_panel (ZisWindow *self, gboolean shown)
   g_object_set (self->split, ZIS_COMPAT_SPLIT_SHOWN, shown, NULL);
 }
 
+static gboolean
+dismiss_later (gpointer toast)
+{
+  adw_toast_dismiss (toast);
+  return G_SOURCE_REMOVE;
+}
+
+/* libadwaita 1.2 uses a toast after it freed it that goes before it was drawn once. */
+static void
+dismiss (AdwToast *toast, gint64 shown_us)
+{
+  if (g_get_monotonic_time () - shown_us > TOAST_MIN_US)
+    adw_toast_dismiss (toast);
+  else
+    g_timeout_add_full (G_PRIORITY_DEFAULT, TOAST_MIN_US / 1000, dismiss_later, g_object_ref (toast), g_object_unref);
+}
+
 void
 zis_window_toast (ZisWindow *self, const char *text, const char *button, const char *action)
 {
-  /* Titles are markup by default; prompts and file names are not. */
-  g_autofree char *escaped = g_markup_escape_text (text, -1);
-  AdwToast *toast = adw_toast_new (escaped);
+  /* A title of its own: Adwaita's would be cut off in a narrow window, is markup, and is not told to a screen reader. */
+  GtkWidget *label = gtk_label_new (text);
+  AdwToast *toast = adw_toast_new ("");
+
+  gtk_label_set_wrap (GTK_LABEL (label), TRUE);
+  gtk_label_set_wrap_mode (GTK_LABEL (label), PANGO_WRAP_WORD_CHAR);
+  gtk_label_set_xalign (GTK_LABEL (label), 0);
+  gtk_widget_add_css_class (label, "heading");
+  adw_toast_set_custom_title (toast, zis_compat_alert_new (label, text));
 
   if (button)
     {
@@ -44,8 +69,9 @@ zis_window_toast (ZisWindow *self, const char *text, const char *button, const c
 
   /* What is news takes the place of what was; it would else be told when that one's time is over. */
   if (self->toast)
-    adw_toast_dismiss (self->toast);
+    dismiss (self->toast, self->toast_us);
   g_set_object (&self->toast, toast);
+  self->toast_us = g_get_monotonic_time ();
   adw_toast_overlay_add_toast (self->toasts, toast);
 }
 
