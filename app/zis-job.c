@@ -7,6 +7,7 @@
 #include <math.h>
 
 #include "zis-paintable.h"
+#include "zis-session.h"
 
 struct _ZisJob
 {
@@ -17,6 +18,7 @@ struct _ZisJob
   char *title;               /* owned: the prompt on one line */
   char *detail;              /* owned: size and seed */
   char *status;              /* owned */
+  char *note;                /* owned or NULL */
   ZisPaintable *paintable;   /* owned */
   ZiePlan *plan;             /* owned or NULL */
   GError *error;             /* owned or NULL */
@@ -28,6 +30,7 @@ struct _ZisJob
   gint64 picture_start_us, decode_start_us, now_us;   /* of the events' clock; 0 = not yet */
   int step, n_steps;
   int image_index;
+  gboolean *has_picture; /* owned: of each of the request's pictures */
   int n_done;
   double fraction;
 };
@@ -41,6 +44,8 @@ enum
   PROP_STATUS,
   PROP_FRACTION,
   PROP_PAINTABLE,
+  PROP_PLAN,
+  PROP_NOTE,
   N_PROPS
 };
 
@@ -172,6 +177,8 @@ zis_job_get_property (GObject *object, guint prop_id, GValue *value, GParamSpec 
     case PROP_STATUS: g_value_set_string (value, self->status); break;
     case PROP_FRACTION: g_value_set_double (value, self->fraction); break;
     case PROP_PAINTABLE: g_value_set_object (value, self->paintable); break;
+    case PROP_PLAN: g_value_set_pointer (value, self->plan); break;
+    case PROP_NOTE: g_value_set_string (value, self->note); break;
     default: G_OBJECT_WARN_INVALID_PROPERTY_ID (object, prop_id, pspec);
     }
 }
@@ -185,6 +192,8 @@ zis_job_finalize (GObject *object)
   g_clear_pointer (&self->title, g_free);
   g_clear_pointer (&self->detail, g_free);
   g_clear_pointer (&self->status, g_free);
+  g_clear_pointer (&self->note, g_free);
+  g_clear_pointer (&self->has_picture, g_free);
   g_clear_object (&self->paintable);
   g_clear_pointer (&self->plan, zie_plan_unref);
   g_clear_error (&self->error);
@@ -207,6 +216,8 @@ zis_job_class_init (ZisJobClass *klass)
   properties[PROP_STATUS] = g_param_spec_string ("status", NULL, NULL, NULL, flags);
   properties[PROP_FRACTION] = g_param_spec_double ("fraction", NULL, NULL, 0, 1, 0, flags);
   properties[PROP_PAINTABLE] = g_param_spec_object ("paintable", NULL, NULL, ZIS_TYPE_PAINTABLE, flags);
+  properties[PROP_PLAN] = g_param_spec_pointer ("plan", NULL, NULL, flags);
+  properties[PROP_NOTE] = g_param_spec_string ("note", NULL, NULL, NULL, flags);
   g_object_class_install_properties (object_class, N_PROPS, properties);
 }
 
@@ -227,6 +238,7 @@ zis_job_new (const ZieRequest *request)
 
   zie_request_copy (&self->request, request);
   self->n_steps = request->n_steps;
+  self->has_picture = g_new0 (gboolean, MAX (1, request->n_images));
   self->title = g_strdup (request->prompt);
   g_strdelimit (self->title, "\n\r\t", ' ');
   self->detail = g_strdup_printf (_("%d × %d · seed %" PRIu64), request->width, request->height,
@@ -302,6 +314,18 @@ zis_job_get_n_done (ZisJob *self)
   return self->n_done;
 }
 
+gboolean
+zis_job_has_picture (ZisJob *self, int index)
+{
+  return index >= 0 && index < self->request.n_images && self->has_picture[index];
+}
+
+const char *
+zis_job_get_note (ZisJob *self)
+{
+  return self->note;
+}
+
 void
 zis_job_set_stage_seconds (ZisJob *self, const double seconds[ZIE_N_STAGES])
 {
@@ -319,16 +343,19 @@ zis_job_set_stage_seconds (ZisJob *self, const double seconds[ZIE_N_STAGES])
 void
 zis_job_set_plan (ZisJob *self, ZiePlan *plan)
 {
+  if (plan)
+    zie_plan_ref (plan);
   g_clear_pointer (&self->plan, zie_plan_unref);
-  if (!plan)
-    return;
+  self->plan = plan;
+  if (plan)
+    {
+      double seconds[ZIE_N_STAGES];
 
-  double seconds[ZIE_N_STAGES];
-
-  self->plan = zie_plan_ref (plan);
-  for (int stage = 0; stage < ZIE_N_STAGES; stage++)
-    seconds[stage] = zie_plan_get_stage (plan, stage)->seconds;
-  zis_job_set_stage_seconds (self, seconds);
+      for (int stage = 0; stage < ZIE_N_STAGES; stage++)
+        seconds[stage] = zie_plan_get_stage (plan, stage)->seconds;
+      zis_job_set_stage_seconds (self, seconds);
+    }
+  g_object_notify_by_pspec (G_OBJECT (self), properties[PROP_PLAN]);
 }
 
 ZiePlan *
@@ -352,11 +379,8 @@ zis_job_fail (ZisJob *self, const GError *error)
 }
 
 static void
-go_to_image (ZisJob *self, int index)
+begin_picture (ZisJob *self, int index)
 {
-  if (index == self->image_index)
-    return;
-
   self->image_index = index;
   self->stage = ZIE_STAGE_TEXT;
   self->stage_fraction = 0;
@@ -365,6 +389,52 @@ go_to_image (ZisJob *self, int index)
   self->decode_start_us = 0;
   self->step = 0;
   take_new_paintable (self);
+}
+
+static void
+take_note (ZisJob *self, char *note /* transfer full */)
+{
+  g_free (self->note);
+  self->note = note;
+  g_object_notify_by_pspec (G_OBJECT (self), properties[PROP_NOTE]);
+}
+
+/* The picture that was being made begins again, within less memory. */
+static void
+step_down (ZisJob *self, ZiePlan *plan)
+{
+  g_autofree char *peak = g_format_size (zis_plan_get_peak (plan));
+
+  zis_job_set_plan (self, plan);
+  begin_picture (self, self->image_index);
+  /* Translators: %s is an amount of memory. */
+  take_note (self, g_strdup_printf (_("There is less graphics memory than there was. The picture begins again and makes do with %s."),
+                       peak));
+}
+
+/* The layer's name, which the engine has, is for the report. */
+static char *
+describe_redo (ZieStage stage)
+{
+  static const char *const sentences[ZIE_N_STAGES] = {
+    N_("Reading the prompt gave unusable numbers. It is done again, more exactly and more slowly."),
+        N_("Preparing the picture gave unusable numbers. It is done again, more exactly and more slowly."),
+            N_("Painting gave unusable numbers. It is done again, more exactly and more slowly."),
+                N_("Developing the picture gave unusable numbers. It is done again, more exactly and more slowly."),
+            };
+
+  return g_strdup (_(sentences[stage]));
+}
+
+/* A job that begins again may come by the same picture twice. */
+static void
+count_picture (ZisJob *self, int index)
+{
+  if (index < 0 || index >= self->request.n_images || self->has_picture[index])
+    return;
+
+  self->has_picture[index] = TRUE;
+  self->n_done++;
 }
 
 /* The engine speaks of time after each step only: the decode's is what was expected of it, then what its first bands
@@ -422,9 +492,10 @@ handle_progress (ZisJob *self, const ZieEvent *event)
       break;
     case ZIE_EVENT_IMAGE:
       enter_decode (self, 1);
-      self->n_done++;
+      count_picture (self, event->image_index);
       zis_paintable_set_image (self->paintable, event->image.image);
       break;
+    case ZIE_EVENT_REDO: take_note (self, describe_redo (event->redo.stage)); break;
     default:
       break;
     }
@@ -454,8 +525,14 @@ zis_job_handle_event (ZisJob *self, const ZieEvent *event)
         zis_job_fail (self, event->finished.error);
       break;
 
+    case ZIE_EVENT_PLAN: /* of the job, not of the picture that it names */
+      step_down (self, event->plan.plan);
+      update (self);
+      break;
+
     default:
-      go_to_image (self, event->image_index);
+      if (event->image_index != self->image_index)
+        begin_picture (self, event->image_index);
       handle_progress (self, event);
       update (self);
       break;

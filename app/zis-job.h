@@ -19,7 +19,7 @@ typedef enum
 G_DECLARE_FINAL_TYPE (ZisJob, zis_job, ZIS, JOB, GObject)
 
 /* One job's visible state.  Events of the engine alter it through zis_job_handle_event(); widgets bind to its
- * properties "state", "title", "detail", "status", "fraction" and "paintable". */
+ * properties "state", "title", "detail", "status", "fraction", "paintable", "plan" and "note". */
 ZisJob *zis_job_new (const ZieRequest *request /* copied */);
 
 const ZieRequest *zis_job_get_request (ZisJob *self);
@@ -35,12 +35,17 @@ double zis_job_get_fraction (ZisJob *self);
  * under a reader's eyes.  Borrowed. */
 ZisPaintable *zis_job_get_paintable (ZisJob *self);
 int zis_job_get_image_index (ZisJob *self);
-/* Pictures finished so far. */
+/* Pictures finished so far, each once, however often the engine comes by it. */
 int zis_job_get_n_done (ZisJob *self);
+gboolean zis_job_has_picture (ZisJob *self, int index);
+/* Something out of the ordinary that whoever waits should know, as a sentence: a step down to less memory, a stage that is computed
+ * again.  NULL: nothing.  Notified for each. */
+const char *zis_job_get_note (ZisJob *self);
 
 /* Expected share of each stage, for the progress bar; from the plan. */
 void zis_job_set_stage_seconds (ZisJob *self, const double seconds[ZIE_N_STAGES]);
-/* The plan that was made for it: what the memory gauge marks.  May be NULL. */
+/* The plan by which it is made, the last one after a step down: what the memory gauge marks.  May be NULL.  Property "plan" (a
+ * pointer). */
 void zis_job_set_plan (ZisJob *self, ZiePlan *plan);
 ZiePlan *zis_job_get_plan (ZisJob *self);
 

@@ -24,12 +24,25 @@ struct _ZisMemoryBar
 
   ZisSession *session;       /* owned */
   ZisMemoryMonitor *monitor; /* owned */
-  ZiePlan *plan;             /* owned or NULL */
-  GError *error;             /* owned or NULL */
+  ZiePlan *plan;             /* owned or NULL: of what the panel says */
+  GError *error;             /* owned or NULL: why there is none */
+  ZiePlan *job_plan;         /* owned or NULL: of the picture that is being made, which goes before */
   char *text;                /* owned: the gauge in words */
 };
 
 G_DEFINE_FINAL_TYPE (ZisMemoryBar, zis_memory_bar, GTK_TYPE_WIDGET)
+
+static ZiePlan *
+get_plan (ZisMemoryBar *self)
+{
+  return self->job_plan ? self->job_plan : self->plan;
+}
+
+static const GError *
+get_error (ZisMemoryBar *self)
+{
+  return self->job_plan ? NULL : self->error;
+}
 
 /* --- drawing ------------------------------------------------------------------------------------------------ */
 
@@ -118,7 +131,7 @@ draw_gauge (GtkDrawingArea *area, cairo_t *cr, int width, int height, gpointer u
 
   double others = width * CLAMP ((double) sample->others / total, 0, 1);
   double ours = width * CLAMP ((double) sample->ours / total, 0, 1);
-  guint64 peak = self->plan ? zis_plan_get_peak (self->plan) : 0;
+  guint64 peak = get_plan (self) ? zis_plan_get_peak (get_plan (self)) : 0;
   guint64 limit = zis_session_get_memory_limit (self->session);
 
   draw_trace (self, cr, width, y - 5, &accent);
@@ -170,14 +183,15 @@ describe (ZisMemoryBar *self)
     g_string_append_printf (text, _("Memory: %s in all, %s used by other programs, %s by Z-Image Studio."), total, others,
                             ours);
 
-  if (self->plan)
+  if (get_plan (self))
     {
-      g_autofree char *peak = g_format_size (zis_plan_get_peak (self->plan));
+      g_autofree char *peak = g_format_size (zis_plan_get_peak (get_plan (self)));
 
       g_string_append_c (text, ' ');
-      g_string_append_printf (text, _("This picture needs %s."), peak);
+      g_string_append_printf (text, self->job_plan ? _("The picture that is being made needs %s.")
+                                                   : _("This picture needs %s."), peak);
     }
-  else if (self->error)
+  else if (get_error (self))
     {
       g_string_append_c (text, ' ');
       g_string_append (text, _("This picture does not fit."));
@@ -209,17 +223,17 @@ update (ZisMemoryBar *self)
     title = g_strdup (sample->is_vram ? _("Graphics memory") : _("Memory"));
   gtk_label_set_text (self->title, title);
 
-  if (self->plan)
+  if (get_plan (self))
     {
-      g_autofree char *peak = g_format_size (zis_plan_get_peak (self->plan));
+      g_autofree char *peak = g_format_size (zis_plan_get_peak (get_plan (self)));
 
       /* Translators: what the picture will take of the memory. */
       need = g_strdup_printf (_("needs %s"), peak);
     }
-  else if (self->error)
+  else if (get_error (self))
     need = g_strdup (_("does not fit"));
   gtk_label_set_text (self->need, need ? need : "");
-  if (self->error)
+  if (get_error (self))
     gtk_widget_add_css_class (GTK_WIDGET (self->need), "error");
   else
     gtk_widget_remove_css_class (GTK_WIDGET (self->need), "error");
@@ -269,25 +283,27 @@ add_cell (ZisMemoryBar *self, int column, int row, const char *text, const char 
 static void
 fill_plan (ZisMemoryBar *self)
 {
+  ZiePlan *plan = get_plan (self);
   GtkWidget *child;
 
   while ((child = gtk_widget_get_first_child (GTK_WIDGET (self->plan_grid))) != NULL)
     gtk_grid_remove (self->plan_grid, child);
-  gtk_widget_set_visible (GTK_WIDGET (self->plan_grid), self->plan != NULL);
+  gtk_widget_set_visible (GTK_WIDGET (self->plan_grid), plan != NULL);
 
-  if (!self->plan)
+  if (!plan)
     {
-      gtk_label_set_text (self->plan_title, self->error ? _("This picture does not fit") : _("No plan yet"));
-      gtk_label_set_text (self->plan_why, self->error ? self->error->message : self->text);
+      gtk_label_set_text (self->plan_title, get_error (self) ? _("This picture does not fit") : _("No plan yet"));
+      gtk_label_set_text (self->plan_why, get_error (self) ? get_error (self)->message : self->text);
       return;
     }
 
-  g_autofree char *peak = g_format_size (zis_plan_get_peak (self->plan));
-  g_autofree char *time = zis_format_seconds (zie_plan_get_seconds (self->plan));
-  g_autofree char *arena = g_format_size (zie_plan_get_arena_size (self->plan));
-  g_autofree char *title = g_strdup_printf (_("This picture takes %s and about %s"), peak, time);
+  g_autofree char *peak = g_format_size (zis_plan_get_peak (plan));
+  g_autofree char *time = zis_format_seconds (zie_plan_get_seconds (plan));
+  g_autofree char *arena = g_format_size (zie_plan_get_arena_size (plan));
+  g_autofree char *title = g_strdup_printf (self->job_plan ? _("The picture that is being made takes %s and about %s")
+                                                           : _("This picture takes %s and about %s"), peak, time);
   g_autofree char *why = NULL;
-  int n_bands = zie_plan_get_n_bands (self->plan);
+  int n_bands = zie_plan_get_n_bands (plan);
 
   gtk_label_set_text (self->plan_title, title);
   add_cell (self, 0, 0, _("Stage"), "dim-label");
@@ -296,7 +312,7 @@ fill_plan (ZisMemoryBar *self)
   add_cell (self, 3, 0, _("Time"), "dim-label");
   for (int i = 0; i < ZIE_N_STAGES; i++)
     {
-      const ZieStagePlan *stage = zie_plan_get_stage (self->plan, i);
+      const ZieStagePlan *stage = zie_plan_get_stage (plan, i);
       g_autofree char *weights = g_format_size (stage->weights), *work = g_format_size (stage->arena);
       g_autofree char *seconds = zis_format_seconds (stage->seconds);
       g_autofree char *placed = g_strdup_printf ("%s\n%s", stage_title (i), placement_text (stage->placement));
@@ -333,6 +349,7 @@ zis_memory_bar_dispose (GObject *object)
   g_clear_object (&self->monitor);
   g_clear_object (&self->session);
   g_clear_pointer (&self->plan, zie_plan_unref);
+  g_clear_pointer (&self->job_plan, zie_plan_unref);
   g_clear_error (&self->error);
   g_clear_pointer (&self->text, g_free);
 
@@ -401,6 +418,14 @@ zis_memory_bar_setup (ZisMemoryBar *self, ZisSession *session)
   update (self);
 }
 
+static void
+update_plan (ZisMemoryBar *self)
+{
+  update (self);
+  if (gtk_widget_get_mapped (GTK_WIDGET (self->popover)))
+    fill_plan (self);
+}
+
 void
 zis_memory_bar_set_plan (ZisMemoryBar *self, ZiePlan *plan, const GError *error)
 {
@@ -410,15 +435,17 @@ zis_memory_bar_set_plan (ZisMemoryBar *self, ZiePlan *plan, const GError *error)
   g_clear_error (&self->error);
   self->plan = plan;
   self->error = zis_plan_error_is_memory (error) ? g_error_copy (error) : NULL;     /* the gauge is of memory */
-  update (self);
-  if (gtk_widget_get_mapped (GTK_WIDGET (self->popover)))
-    fill_plan (self);
+  update_plan (self);
 }
 
-gboolean
-zis_memory_bar_get_fits (ZisMemoryBar *self)
+void
+zis_memory_bar_set_job_plan (ZisMemoryBar *self, ZiePlan *plan)
 {
-  return self->error == NULL;
+  if (plan)
+    zie_plan_ref (plan);
+  g_clear_pointer (&self->job_plan, zie_plan_unref);
+  self->job_plan = plan;
+  update_plan (self);
 }
 
 void

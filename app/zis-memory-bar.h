@@ -14,7 +14,8 @@ void zis_memory_bar_setup (ZisMemoryBar *self, ZisSession *session);
 
 /* What the present recipe takes: PLAN, or ERROR if it does not fit; both NULL = not known.  Copied. */
 void zis_memory_bar_set_plan (ZisMemoryBar *self, ZiePlan *plan, const GError *error);
-gboolean zis_memory_bar_get_fits (ZisMemoryBar *self);
+/* What the picture takes that is being made; NULL: none is.  It goes before what the present recipe takes.  Referenced. */
+void zis_memory_bar_set_job_plan (ZisMemoryBar *self, ZiePlan *plan);
 /* Opens the plan, as a click does. */
 void zis_memory_bar_show_plan (ZisMemoryBar *self);
 /* The gauge in words. */

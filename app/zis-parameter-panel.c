@@ -34,6 +34,7 @@ struct _ZisParameterPanel
   GPtrArray *buttons;        /* owned array of borrowed ZisPreset buttons */
   GCancellable *planning;    /* owned or NULL */
   guint plan_source;
+  char *takes;               /* owned or NULL: what the present size takes, on a line */
   gboolean is_showing;       /* the panel follows the recipe: not a hand on the controls */
 };
 
@@ -194,6 +195,42 @@ show_plan (ZisParameterPanel *self, guint index, const ZisPlanResult *result)
   gtk_widget_set_tooltip_text (button, result->error ? result->error->message : spoken);
 }
 
+static char *
+describe_plan (const ZisPlanResult *result)
+{
+  if (result->plan)
+    {
+      g_autofree char *memory = g_format_size (zis_plan_get_peak (result->plan));
+      g_autofree char *time = zis_format_seconds (zie_plan_get_seconds (result->plan));
+
+      /* Translators: memory and time that a picture will take, on a line: “8.1 GB · about 4 s”. */
+      return g_strdup_printf (_("%s · about %s"), memory, time);
+    }
+
+  return g_strdup (zis_plan_error_is_memory (result->error) ? _("Too large here") : _("Not possible"));
+}
+
+static gboolean
+is_preset (ZisParameterPanel *self, int width, int height)
+{
+  for (guint i = 0; i < self->buttons->len; i++)
+    if (get_preset (self, i)->width == width && get_preset (self, i)->height == height)
+      return TRUE;
+
+  return FALSE;
+}
+
+/* The presets say it themselves. */
+static void
+show_own_size (ZisParameterPanel *self)
+{
+  int width = zis_recipe_get_width (self->recipe), height = zis_recipe_get_height (self->recipe);
+  g_autofree char *size = g_strdup_printf (_("%d × %d"), width, height);
+  g_autofree char *text = g_strdup_printf ("%s%s%s", size, self->takes ? " · " : "", self->takes ? self->takes : "");
+
+  adw_expander_row_set_subtitle (self->size_row, is_preset (self, width, height) ? "" : text);
+}
+
 static void
 on_planned (GObject *object, GAsyncResult *result, gpointer user_data)
 {
@@ -208,6 +245,9 @@ on_planned (GObject *object, GAsyncResult *result, gpointer user_data)
 
   ZisPlanResult *own = &g_array_index (plans, ZisPlanResult, 0);
 
+  g_free (self->takes);
+  self->takes = describe_plan (own);
+  show_own_size (self);
   g_signal_emit (self, signals[SIGNAL_PLANNED], 0, own->plan, own->error);
 }
 
@@ -272,22 +312,20 @@ static void
 show_size (ZisParameterPanel *self)
 {
   int width = zis_recipe_get_width (self->recipe), height = zis_recipe_get_height (self->recipe);
-  g_autofree char *size = g_strdup_printf (_("%d × %d"), width, height);
-  gboolean is_preset = FALSE;
 
   self->is_showing = TRUE;
   for (guint i = 0; i < self->buttons->len; i++)
     {
       Preset *preset = get_preset (self, i);
-      gboolean is_this = preset->width == width && preset->height == height;
 
-      gtk_toggle_button_set_active (g_ptr_array_index (self->buttons, i), is_this);
-      is_preset |= is_this;
+      gtk_toggle_button_set_active (g_ptr_array_index (self->buttons, i),
+                                    preset->width == width && preset->height == height);
     }
   gtk_spin_button_set_value (self->width_spin, width);
   gtk_spin_button_set_value (self->height_spin, height);
-  adw_expander_row_set_subtitle (self->size_row, is_preset ? "" : size);
   self->is_showing = FALSE;
+  g_clear_pointer (&self->takes, g_free); /* of the size before */
+  show_own_size (self);
   plan_soon (self);
 }
 
@@ -400,6 +438,7 @@ zis_parameter_panel_dispose (GObject *object)
   g_clear_object (&self->session);
   g_clear_object (&self->recipe);
   g_clear_pointer (&self->buttons, g_ptr_array_unref);
+  g_clear_pointer (&self->takes, g_free);
 
   G_OBJECT_CLASS (zis_parameter_panel_parent_class)->dispose (object);
 }

@@ -21,7 +21,7 @@ G_DECLARE_FINAL_TYPE (ZisSession, zis_session, ZIS, SESSION, GObject)
  * Property "state".  Signals:
  *   "model-changed" ()                                  after a model was opened
  *   "job-started" (ZisJob)                              it is the one being made now
- *   "picture" (ZisJob, int index, gpointer ZieEvent)    a picture is finished (borrowed event of type IMAGE)
+ *   "picture" (ZisJob, int index, gpointer ZieEvent)    a picture is finished (borrowed event of type IMAGE); once each
  *   "job-ended" (ZisJob)                                done, cancelled or failed; it has left the queue */
 ZisSession *zis_session_new (GSettings *settings);
 

@@ -27,6 +27,19 @@ on_job_state (ZisWindow *self)
   zis_window_update_actions (self);
 }
 
+static void
+on_job_plan (ZisWindow *self)
+{
+  zis_memory_bar_set_job_plan (self->memory_bar, self->job ? zis_job_get_plan (self->job) : NULL);
+}
+
+static void
+on_job_note (ZisWindow *self)
+{
+  if (self->job && zis_job_get_note (self->job))
+    zis_window_toast (self, zis_job_get_note (self->job), NULL, NULL);
+}
+
 void
 zis_window_follow_job (ZisWindow *self, ZisJob *job)
 {
@@ -36,6 +49,7 @@ zis_window_follow_job (ZisWindow *self, ZisJob *job)
   if (self->job)
     g_signal_handlers_disconnect_by_data (self->job, self);
   g_set_object (&self->job, job);
+  on_job_plan (self);
   if (!job)
     return;
 
@@ -43,6 +57,8 @@ zis_window_follow_job (ZisWindow *self, ZisJob *job)
   g_signal_connect_object (job, "notify::fraction", G_CALLBACK (zis_window_update_progress), self, G_CONNECT_SWAPPED);
   g_signal_connect_object (job, "notify::paintable", G_CALLBACK (on_job_paintable), self, G_CONNECT_SWAPPED);
   g_signal_connect_object (job, "notify::state", G_CALLBACK (on_job_state), self, G_CONNECT_SWAPPED);
+  g_signal_connect_object (job, "notify::plan", G_CALLBACK (on_job_plan), self, G_CONNECT_SWAPPED);
+  g_signal_connect_object (job, "notify::note", G_CALLBACK (on_job_note), self, G_CONNECT_SWAPPED);
   gtk_revealer_set_reveal_child (self->strip_revealer, TRUE);
   if (self->is_following)
     zis_window_set_canvas (self, zis_job_get_paintable (job), zis_job_get_title (job));

@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "zis-job.h"
+
+#include <string.h>
+
 #include "zis-paintable.h"
+#include "zis-session.h"
 
 static ZisJob *
 make_job (int n_images)
@@ -122,6 +126,111 @@ test_one_paintable_a_picture (void)
   g_assert_cmpint (zis_paintable_get_height (first), ==, 48);
 }
 
+/* Twice the same picture: a job that began again by a smaller plan comes by it once more. */
+static void
+test_counts_each_picture_once (void)
+{
+  g_autoptr(ZisJob) job = make_job (3);
+  ZieEvent event = { .type = ZIE_EVENT_IMAGE };
+
+  event.image.image = zie_image_new (64, 48, 64 * 3, g_bytes_new_take (g_malloc0 (64 * 48 * 3), 64 * 48 * 3));
+  start (job);
+  g_assert_false (zis_job_has_picture (job, 0));
+  zis_job_handle_event (job, &event);
+  g_assert_true (zis_job_has_picture (job, 0));
+  g_assert_cmpint (zis_job_get_n_done (job), ==, 1);
+  zis_job_handle_event (job, &event);
+  g_assert_cmpint (zis_job_get_n_done (job), ==, 1);
+  event.image_index = 2;
+  zis_job_handle_event (job, &event);
+  g_assert_cmpint (zis_job_get_n_done (job), ==, 2);
+  g_assert_false (zis_job_has_picture (job, 1));
+  g_assert_true (zis_job_has_picture (job, 2));
+  g_assert_false (zis_job_has_picture (job, 3));
+  zie_image_unref (event.image.image);
+}
+
+static ZiePlan *
+plan_demo (const char *path, int side)
+{
+  g_autoptr(ZieModel) model = zie_model_open (path, NULL);
+  g_auto(ZieRequest) request = { 0 };
+  ZieDevice device;
+
+  g_assert_nonnull (model);
+  g_assert_cmpuint (zie_list_devices (&device, 1), ==, 1);
+  zie_request_init (&request);
+  g_free (request.prompt);
+  request.prompt = g_strdup ("a red apple");
+  request.width = request.height = side;
+
+  return zie_plan_new (model, &device, &request, &(ZieBudget) { 0 }, NULL);
+}
+
+static void
+count (int *n)
+{
+  (*n)++;
+}
+
+/* The device has less memory than it had: the picture begins again by another plan, and what shows the plan is told. */
+static void
+test_smaller_plan (void)
+{
+  g_autofree char *path = zie_model_find_demo (NULL);
+  g_autoptr(ZisJob) job = make_job (2);
+  g_autoptr(ZiePlan) planned = NULL, smaller = NULL;
+  ZieEvent event = { .type = ZIE_EVENT_PLAN, .time_us = 20 * G_USEC_PER_SEC, .plan = { .reason = (char *)"it went" } };
+  g_autofree char *note = NULL;
+  int n_plans = 0, n_notes = 0;
+
+  if (!path)
+    {
+      g_test_skip ("there is no demo model in this tree");
+      return;
+    }
+
+  planned = plan_demo (path, 128);
+  smaller = plan_demo (path, 64);
+  zis_job_set_plan (job, planned);
+  g_signal_connect_swapped (job, "notify::plan", G_CALLBACK (count), &n_plans);
+  g_signal_connect_swapped (job, "notify::note", G_CALLBACK (count), &n_notes);
+  start (job);
+  send_step (job, 1, 7);
+  g_assert_cmpstr (zis_job_get_note (job), ==, NULL);
+
+  event.plan.plan = smaller;
+  zis_job_handle_event (job, &event);
+  g_assert_true (zis_job_get_plan (job) == smaller);
+  g_assert_cmpint (n_plans, ==, 1);
+  g_assert_cmpint (n_notes, ==, 1);
+  note = g_format_size (zis_plan_get_peak (smaller));
+  g_assert_nonnull (strstr (zis_job_get_note (job), note));
+  /* The picture that was being made begins again; it is not the first. */
+  g_assert_cmpint (zis_job_get_image_index (job), ==, 1);
+  g_assert_cmpstr (zis_job_get_status (job), ==, "Picture 2 of 2 · Reading the prompt");
+}
+
+/* A stage that broke in bf16 is computed again: it takes longer, and whoever waits learns why. */
+static void
+test_redo (void)
+{
+  g_autoptr(ZisJob) job = make_job (1);
+  const ZieEvent event = { .type = ZIE_EVENT_REDO,
+                           .redo = { .stage = ZIE_STAGE_DECODE, .reason = (char *)"decoder.mid_block: not finite" } };
+  g_autofree char *first = NULL;
+  ZieEvent other = event;
+
+  start (job);
+  zis_job_handle_event (job, &event);
+  first = g_strdup (zis_job_get_note (job));
+  g_assert_nonnull (first);
+  g_assert_null (strstr (first, "mid_block"));
+  other.redo.stage = ZIE_STAGE_SAMPLE;
+  zis_job_handle_event (job, &other);
+  g_assert_cmpstr (zis_job_get_note (job), !=, first);
+}
+
 static void
 test_ends (void)
 {
@@ -168,6 +277,9 @@ main (int argc, char *argv[])
   g_test_add_func ("/job/time-left", test_time_left);
   g_test_add_func ("/job/progress-never-goes-back", test_progress_never_goes_back);
   g_test_add_func ("/job/one-paintable-a-picture", test_one_paintable_a_picture);
+  g_test_add_func ("/job/counts-each-picture-once", test_counts_each_picture_once);
+  g_test_add_func ("/job/smaller-plan", test_smaller_plan);
+  g_test_add_func ("/job/redo", test_redo);
   g_test_add_func ("/job/ends", test_ends);
   g_test_add_func ("/job/seconds", test_seconds);
   return g_test_run ();
