@@ -70,6 +70,17 @@ zis_application_startup (GApplication *application)
   gtk_window_set_default_icon_name (ZIS_APP_ID);
 }
 
+/* What needs no window, nor a display. */
+static int
+zis_application_handle_local_options (GApplication *application, GVariantDict *options)
+{
+  if (!g_variant_dict_contains (options, "version"))
+    return -1;
+
+  g_print ("zimage-studio %s\n", zie_version ());
+  return 0;
+}
+
 static void
 zis_application_dispose (GObject *object)
 {
@@ -86,6 +97,7 @@ zis_application_class_init (ZisApplicationClass *klass)
 
   G_OBJECT_CLASS (klass)->dispose = zis_application_dispose;
   application_class->activate = zis_application_activate;
+  application_class->handle_local_options = zis_application_handle_local_options;
   application_class->open = zis_application_open;
   application_class->startup = zis_application_startup;
 }
@@ -93,6 +105,16 @@ zis_application_class_init (ZisApplicationClass *klass)
 static void
 zis_application_init (ZisApplication *self)
 {
+  const GOptionEntry options[] = {
+    { "version", 0, 0, G_OPTION_ARG_NONE, NULL, N_("Say the version"), NULL }, { NULL, 0, 0, 0, NULL, NULL, NULL },
+  };
+
+  g_application_add_main_option_entries (G_APPLICATION (self), options);
+  /* Translators: what may stand behind the program’s name on a command line. */
+  g_application_set_option_context_parameter_string (G_APPLICATION (self), _("[FILE.png]"));
+  g_application_set_option_context_summary (G_APPLICATION (self),
+                                            _("Pictures from sentences, made on your own computer.  FILE.png is "
+                                                                    "shown; if it carries a recipe, the window offers to use it."));
 }
 
 /* What pictures took goes back to the system.  Left alone, glibc gives each short-lived worker that loads, scales or saves

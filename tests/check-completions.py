@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The shells' completions offer exactly the commands and options that the program's own help names.
 
-usage: check-completions.py ZIMAGE BASH_FILE ZSH_FILE
+usage: check-completions.py ZIMAGE BASH_FILE ZSH_FILE [ZIMAGE_STUDIO BASH_FILE ZSH_FILE]
 """
 import os
 import re
@@ -16,13 +16,36 @@ COMMANDS = ["generate", "plan", "info", "models list", "models catalogue", "mode
 
 def output(*command):
     env = {**os.environ, "LC_ALL": "C.UTF-8"}
+    for name in ("DISPLAY", "WAYLAND_DISPLAY"):       # of a desktop that may be there: none of it is needed
+        env.pop(name, None)
     return subprocess.run(command, capture_output=True, text=True, check=True, env=env).stdout
 
 
-def complete(file, *words):
+def complete(file, *words, program="zimage"):
     """what Bash offers for the last of WORDS"""
-    script = 'source "$0"; COMP_WORDS=(zimage "$@"); COMP_CWORD=$#; _zimage; printf "%s\\n" "${COMPREPLY[@]}"'
-    return set(output("bash", "-c", script, file, *words).split())
+    script = ('source "$0"; program=$1; shift; COMP_WORDS=("$program" "$@"); COMP_CWORD=$#; _${program//-/_}; '
+              'printf "%s\\n" "${COMPREPLY[@]}"')
+    return set(output("bash", "-c", script, file, program, *words).split())
+
+
+def check_window(program, bash, zsh):
+    """what is wrong of the window's program, which has few options and GApplication's own"""
+    bad = []
+    os.environ["ASAN_OPTIONS"] = os.environ.get("ASAN_OPTIONS", "") + ":detect_leaks=0"       # GTK's; tests/ui looks for ours
+    options = set(re.findall(r"(?m)^ .*?(--[a-z][a-z-]*)", output(program, "--help")))
+    options -= {option for option in options if option.startswith("--help-")}
+    offered = complete(bash, "--", program="zimage-studio") - {"--gapplication-service"}
+    if options != offered or "--version" not in options:
+        bad.append(f"{bash}: offers {sorted(offered)}, --help names {sorted(options)}")
+    with open(zsh, encoding="utf-8") as file:
+        in_zsh = set(re.findall(r"--[a-z][a-z-]*", file.read())) - {"--gapplication-service"}
+    if options != in_zsh:
+        bad.append(f"{zsh}: offers {sorted(in_zsh)}, --help names {sorted(options)}")
+    if not re.fullmatch(r"zimage-studio \d+\.\d+\.\d+\n", output(program, "--version")):
+        bad.append(f"{program} --version: {output(program, '--version')!r}")
+    if "FILE.png" not in output(program, "--help"):
+        bad.append(f"{program} --help does not say what it takes")
+    return bad
 
 
 def main():
@@ -54,6 +77,9 @@ def main():
     if shutil.which("zsh"):
         done = subprocess.run(["zsh", "-n", zsh], capture_output=True, text=True, check=False)
         bad += [done.stderr] if done.returncode else []
+
+    if len(sys.argv) > 4:
+        bad += check_window(*sys.argv[4:7])
 
     print("\n".join(bad) if bad else f"{len(COMMANDS)} commands are completed as their help says")
     return bool(bad)

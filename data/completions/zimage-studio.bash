@@ -6,7 +6,7 @@ _zimage_studio ()
   local cur=${COMP_WORDS[COMP_CWORD]}
 
   if [[ $cur = -* ]]; then
-    mapfile -t COMPREPLY < <(compgen -W '--help --gapplication-service' -- "$cur")
+    mapfile -t COMPREPLY < <(compgen -W '--help --version --gapplication-service' -- "$cur")
   else
     mapfile -t COMPREPLY < <(compgen -f -X '!*.[pP][nN][gG]' -- "$cur"; compgen -d -- "$cur")
     compopt -o filenames 2>/dev/null
