@@ -22,6 +22,7 @@ struct _ZisSession
   ZieDevice devices[ZIS_MAX_DEVICES];
   guint n_devices;
 
+  guint open_source;         /* zis_session_open_soon() was called */
   GCancellable *opening;     /* owned or NULL: the newest zis_session_open() */
   GCancellable *planning;    /* owned or NULL: of the job about to start */
   ZieJob *running;           /* owned or NULL: what the engine works on */

@@ -226,6 +226,7 @@ zis_session_open (ZisSession *self)
   g_autoptr(GTask) task = NULL;
   Opening *opening = g_new0 (Opening, 1);
 
+  g_clear_handle_id (&self->open_source, g_source_remove);
   drop_running (self);
   let_go_of_engine (self);
   g_clear_pointer (&self->model, zie_model_unref);
@@ -248,11 +249,29 @@ zis_session_open (ZisSession *self)
   g_task_run_in_thread (task, open_thread);
 }
 
+static gboolean
+open_now (gpointer user_data)
+{
+  ZisSession *self = user_data;
+
+  self->open_source = 0;
+  zis_session_open (self);
+  return G_SOURCE_REMOVE;
+}
+
+void
+zis_session_open_soon (ZisSession *self)
+{
+  if (self->open_source == 0)
+    self->open_source = g_idle_add_full (G_PRIORITY_DEFAULT, open_now, self, NULL);
+}
+
 void
 zis_session_close (ZisSession *self)
 {
   ZisJob *job;
 
+  g_clear_handle_id (&self->open_source, g_source_remove);
   if (self->opening)
     g_cancellable_cancel (self->opening);
   g_clear_object (&self->opening);

@@ -27,6 +27,8 @@ ZisSession *zis_session_new (GSettings *settings);
 
 /* Opens (again) the model and device that the settings name, in a worker.  Waiting jobs stay; a running job ends. */
 void zis_session_open (ZisSession *self);
+/* The same in the main loop's next turn, once for all settings that are changed until then. */
+void zis_session_open_soon (ZisSession *self);
 
 /* Ends all jobs, with "job-ended" for each, and waits for the engine's worker: some ten milliseconds.  Whoever shows
  * the session calls it before going, so that nothing ends under its widgets while they are taken apart. */

@@ -419,11 +419,14 @@ connect_everything (ZisWindow *self)
   g_signal_connect_object (self->canvas, "notify::zoom", G_CALLBACK (on_zoom), self, G_CONNECT_SWAPPED);
   g_signal_connect_object (self->progress_revealer, "notify::child-revealed", G_CALLBACK (zis_window_update_progress), self, G_CONNECT_SWAPPED);
 
-  g_signal_connect_object (self->settings, "changed::model-path", G_CALLBACK (zis_session_open), self->session, G_CONNECT_SWAPPED);
+  for (const char *const *key =
+           (const char *const[]) { "changed::model-path", "changed::model-parts", "changed::device", NULL };
+       *key; key++)
+    g_signal_connect_object (self->settings, *key, G_CALLBACK (zis_session_open_soon), self->session,
+                             G_CONNECT_SWAPPED);
   for (const char *const *key = (const char *const[]) { "changed::decode", "changed::tile-size", "changed::tile-overlap", NULL }; *key; key++)
-    g_signal_connect_object (self->settings, *key, G_CALLBACK (zis_parameter_panel_update), self->parameter_panel, G_CONNECT_SWAPPED);
-  g_signal_connect_object (self->settings, "changed::model-parts", G_CALLBACK (zis_session_open), self->session, G_CONNECT_SWAPPED);
-  g_signal_connect_object (self->settings, "changed::device", G_CALLBACK (zis_session_open), self->session, G_CONNECT_SWAPPED);
+    g_signal_connect_object (self->settings, *key, G_CALLBACK (zis_parameter_panel_update), self->parameter_panel,
+                             G_CONNECT_SWAPPED);
   g_signal_connect_object (self->settings, "changed::memory-limit", G_CALLBACK (zis_parameter_panel_update), self->parameter_panel,
                            G_CONNECT_SWAPPED);
   g_signal_connect_object (self->settings, "changed::output-folder", G_CALLBACK (zis_gallery_model_open), self->pictures,

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "zis-job.h"
+#include "zis-model-parts.h"
 #include "zis-queue.h"
-#include "zis-session.h"
+#include "zis-session-private.h"
 
 typedef struct
 {
@@ -242,6 +243,65 @@ test_close (void)
   zis_session_close (session);
 }
 
+typedef struct
+{
+  ZisSession *session;
+  int n_settings, n_too_soon, n_models;
+} Openings;
+
+static void
+on_setting (GSettings *settings, const char *key, gpointer user_data)
+{
+  Openings *seen = user_data;
+
+  seen->n_settings++;
+  seen->n_too_soon += seen->session->opening != NULL;
+}
+
+static void
+on_model (ZisSession *session, gpointer user_data)
+{
+  ((Openings *)user_data)->n_models++;
+}
+
+/* A whole model in place of parts that were picked by hand is two settings, and opened once. */
+static void
+test_opens_once (void)
+{
+  g_autoptr(GSettings) settings = g_settings_new (ZIS_APP_ID);
+  g_autoptr(ZisSession) session = open_demo (settings);
+  g_autofree char *demo = zie_model_find_demo (NULL), *vae = NULL;
+  Openings seen = { .session = session };
+
+  if (!session)
+    return;
+
+  vae = g_build_filename (demo, "vae", "diffusion_pytorch_model.safetensors", NULL);
+  g_settings_set_strv (settings, "model-parts", (const char *const[]) { "", "", vae, "", NULL });
+  g_signal_connect_swapped (settings, "changed::model-path", G_CALLBACK (zis_session_open_soon), session);
+  g_signal_connect_swapped (settings, "changed::model-parts", G_CALLBACK (zis_session_open_soon), session);
+  g_signal_connect (settings, "changed", G_CALLBACK (on_setting), &seen);
+  g_signal_connect (session, "model-changed", G_CALLBACK (on_model), &seen);
+
+  zis_model_parts_use_model (settings, demo);
+  g_assert_cmpint (seen.n_settings, ==, 2);
+  g_assert_cmpint (seen.n_too_soon, ==, 0);
+  while (seen.n_models == 0)
+    g_main_context_iteration (NULL, TRUE);
+
+  /* What is opened at once is not opened again soon. */
+  zis_session_open_soon (session);
+  zis_session_open (session);
+  while (seen.n_models == 1)
+    g_main_context_iteration (NULL, TRUE);
+  for (int i = 0; i < 20; i++)
+    g_main_context_iteration (NULL, FALSE);
+  g_assert_cmpint (zis_session_get_state (session), ==, ZIS_SESSION_READY);
+  g_assert_cmpint (seen.n_models, ==, 2);
+  g_signal_handlers_disconnect_by_data (settings, session);
+  g_signal_handlers_disconnect_by_data (settings, &seen);
+}
+
 static void
 on_counted (GObject *object, GAsyncResult *result, gpointer user_data)
 {
@@ -319,3 +379,4 @@ main (int argc, char *argv[])
   g_test_add_func ("/session/prepare", test_prepare);
   return g_test_run ();
 }
+  g_test_add_func ("/session/opens-once", test_opens_once);
