@@ -503,6 +503,34 @@ zis_session_prepare (ZisSession *self, ZieRequest *request)
     request->model_name = g_strdup (zie_model_get_info (self->model)->name);
 }
 
+/* TRUE if it was another value; what is out of KEY's range stays as it was. */
+static gboolean
+take_setting (GSettings *settings, const char *key, GVariant *value /* floating */)
+{
+  g_autoptr(GVariant) sunk = g_variant_ref_sink (value), old = g_settings_get_value (settings, key);
+  g_autoptr(GSettingsSchema) schema = NULL;
+  g_autoptr(GSettingsSchemaKey) schema_key = NULL;
+
+  g_object_get (settings, "settings-schema", &schema, NULL);
+  schema_key = g_settings_schema_get_key (schema, key);
+  return !g_variant_equal (old, sunk) && g_settings_schema_key_range_check (schema_key, sunk) &&
+         g_settings_set_value (settings, key, sunk);
+}
+
+gboolean
+zis_session_restore (ZisSession *self, const ZieRequest *request)
+{
+  gboolean is_changed =
+      take_setting (self->settings, "decode", g_variant_new_string (zie_decode_name (request->decode)));
+
+  if (request->decode != ZIE_DECODE_BLEND)
+    return is_changed;
+
+  is_changed |= take_setting (self->settings, "tile-size", g_variant_new_uint32 ((guint32)request->tile_size));
+  is_changed |= take_setting (self->settings, "tile-overlap", g_variant_new_uint32 ((guint32)request->tile_overlap));
+  return is_changed;
+}
+
 ZisJob *
 zis_session_generate (ZisSession *self, const ZieRequest *request, GError **error)
 {

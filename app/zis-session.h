@@ -54,6 +54,9 @@ guint64 zis_session_get_memory_limit (ZisSession *self);
 /* What the preferences and the model say of every request: previews, decoding, the model's name. */
 void zis_session_prepare (ZisSession *self, ZieRequest *request);
 
+/* The other way round: what the recipe REQUEST says of developing becomes the preferences'.  TRUE if that was another kind. */
+gboolean zis_session_restore (ZisSession *self, const ZieRequest *request);
+
 /* Checks REQUEST and queues it.  Returns a borrowed job, or NULL and why it cannot be made. */
 ZisJob *zis_session_generate (ZisSession *self, const ZieRequest *request, GError **error);
 void zis_session_cancel (ZisSession *self, ZisJob *job);

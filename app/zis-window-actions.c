@@ -77,9 +77,10 @@ on_roll_seed (GtkWidget *widget, const char *name, GVariant *parameter)
   zis_recipe_roll_seed (ZIS_WINDOW (widget)->recipe);
 }
 
-/* The recipe of the picture on the canvas; what this model cannot do is adapted. */
+/* The recipe of the picture on the canvas; what this model cannot do is adapted.  A change of preferences is said, the rest
+ * if TELL. */
 static gboolean
-restore_recipe (ZisWindow *self)
+restore_recipe (ZisWindow *self, gboolean tell)
 {
   const ZieRequest *request = self->shown ? zis_picture_get_request (self->shown) : NULL;
 
@@ -89,6 +90,16 @@ restore_recipe (ZisWindow *self)
   zis_recipe_set_request (self->recipe, request);
   if (zis_session_get_info (self->session))
     zis_recipe_adapt (self->recipe, zis_session_get_info (self->session), FALSE);
+  if (zis_session_restore (self->session, request))
+    {
+      const char *text = request->decode == ZIE_DECODE_BLEND
+                           ? _("Recipe restored; pictures are now developed in blended tiles, as this one was")
+                           : _("Recipe restored; pictures are now developed exactly, as this one was");
+
+      zis_window_toast (self, text, _("Preferences"), "app.preferences");
+    }
+  else if (tell)
+    zis_window_toast (self, _("Recipe restored"), NULL, NULL);
 
   return TRUE;
 }
@@ -98,12 +109,11 @@ on_use_recipe (GtkWidget *widget, const char *name, GVariant *parameter)
 {
   ZisWindow *self = ZIS_WINDOW (widget);
 
-  if (!restore_recipe (self))
+  if (!restore_recipe (self, TRUE))
     return;
 
   zis_window_show_panel (self, TRUE);
   zis_prompt_panel_focus (self->prompt_panel);
-  zis_window_toast (self, _("Recipe restored"), NULL, NULL);
 }
 
 /* The same sentence, another throw of the dice. */
@@ -112,7 +122,7 @@ on_vary (GtkWidget *widget, const char *name, GVariant *parameter)
 {
   ZisWindow *self = ZIS_WINDOW (widget);
 
-  restore_recipe (self);
+  restore_recipe (self, FALSE);
   zis_recipe_roll_seed (self->recipe);
   g_object_set (self->recipe, "seed-locked", FALSE, NULL);
   generate (self);

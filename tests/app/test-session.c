@@ -364,6 +364,42 @@ test_prepare (void)
   g_settings_reset (settings, "preview-every");
 }
 
+/* And a recipe's become the preferences': the same request gives the same picture. */
+static void
+test_restore (void)
+{
+  g_autoptr(GSettings) settings = g_settings_new (ZIS_APP_ID);
+  g_autoptr(ZisSession) session = zis_session_new (settings);
+  g_auto(ZieRequest) recipe = { 0 }, request = { 0 };
+
+  zie_request_init (&recipe);
+  recipe.decode = ZIE_DECODE_BLEND;
+  recipe.tile_size = 128;
+  recipe.tile_overlap = 32;
+  g_assert_true (zis_session_restore (session, &recipe));
+  g_assert_false (zis_session_restore (session, &recipe));
+  zie_request_init (&request);
+  zis_session_prepare (session, &request);
+  g_assert_cmpint (request.decode, ==, ZIE_DECODE_BLEND);
+  g_assert_cmpint (request.tile_size, ==, 128);
+  g_assert_cmpint (request.tile_overlap, ==, 32);
+
+  /* A tile that the preferences do not have. */
+  recipe.tile_size = 8192;
+  g_assert_false (zis_session_restore (session, &recipe));
+
+  /* Tiles are of blending alone. */
+  recipe.decode = ZIE_DECODE_EXACT;
+  recipe.tile_size = recipe.tile_overlap = 0;
+  g_assert_true (zis_session_restore (session, &recipe));
+  zis_session_prepare (session, &request);
+  g_assert_cmpint (request.decode, ==, ZIE_DECODE_EXACT);
+  g_assert_cmpint (request.tile_size, ==, 128);
+  g_settings_reset (settings, "decode");
+  g_settings_reset (settings, "tile-size");
+  g_settings_reset (settings, "tile-overlap");
+}
+
 int
 main (int argc, char *argv[])
 {
@@ -375,8 +411,9 @@ main (int argc, char *argv[])
   g_test_add_func ("/session/two-jobs", test_two_jobs);
   g_test_add_func ("/session/cancel", test_cancel);
   g_test_add_func ("/session/close", test_close);
+  g_test_add_func ("/session/opens-once", test_opens_once);
   g_test_add_func ("/session/overflow", test_overflow);
   g_test_add_func ("/session/prepare", test_prepare);
+  g_test_add_func ("/session/restore", test_restore);
   return g_test_run ();
 }
-  g_test_add_func ("/session/opens-once", test_opens_once);

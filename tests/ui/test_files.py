@@ -22,15 +22,18 @@ def write_lora(path):
                          layer + 'lora_B.weight': {'dtype': 'F32', 'shape': [384, 1], 'data_offsets': [1536, 3072]}}).encode()
     with open(path, 'wb') as f: f.write(struct.pack('<Q', len(header)) + header + floats + floats)
 
+pictures = os.path.join(os.environ['XDG_DATA_HOME'], 'zimage-studio', 'pictures')
+def newest(): return max((os.path.join(pictures, n) for n in os.listdir(pictures)), key=os.path.getmtime)
 def start_of(name): return open(os.path.join(home, name), 'rb').read(12)
 
 # The program is started with a picture of another one: its recipe is offered and understood.
 other = os.path.join(home, 'other.png')
-write_png(other, 256, 256, 'a white rabbit\nSteps: 8, Sampler: Euler, CFG scale: 1, Seed: 4711, Size: 256x256')
+write_png(other, 256, 256, 'a white rabbit\nSteps: 8, Sampler: Euler, CFG scale: 1, Seed: 4711, Size: 256x256, VAE decode: blend, VAE tile size: 128')
 app = s.start(other)
 ui.click(app.find('button', 'Use Recipe', 20))        # offered for ten seconds
 s.tokens(app)
 ui.wait(lambda: ui.text(s.prompt(app)) == 'a white rabbit', 10, 'the prompt')
+app.wait_text('developed in blended tiles', 10)
 s.generate(app)
 check(s.seed(app) == '4711', 'the recipe of a picture made by another program is used')
 
@@ -48,10 +51,10 @@ check(app.find('image', '^Picture: a white rabbit'), 'an error of saving is said
 
 # The same sentence with another seed.
 s.generate(app, 'ctrl+shift+r')
+check(b'VAE tile size: 128' in open(newest(), 'rb').read(), 'developed as the picture was that it comes from')
 check(s.seed(app) != '4711' and ui.text(s.prompt(app)) == 'a white rabbit', 'another seed for the same sentence')
 
 # Into the bin.
-pictures = os.path.join(os.environ['XDG_DATA_HOME'], 'zimage-studio', 'pictures')
 ui.wait(lambda: len(s.thumbnails(app)) == 2, 10, 'two thumbnails')
 check(len(os.listdir(pictures)) == 2, 'both pictures are kept')
 ui.mouse(s.thumbnails(app)[0]); ui.key('Delete')
@@ -76,9 +79,8 @@ ui.mouse(app.find('label', '^Add LoRA…$'))
 ui.save_in_dialog(app, 'Add LoRA', os.path.join(home, 'softer.safetensors'))
 app.find('spin button', '^Strength of softer').value = 0.7
 s.make(app, 'a white rabbit')
-newest = max((os.path.join(pictures, n) for n in os.listdir(pictures)), key=os.path.getmtime)
-ui.wait(lambda: b'softer' in open(newest, 'rb').read(), 10, 'the LoRA in the recipe')
-check(b'0.7' in open(newest, 'rb').read(), 'a LoRA is named in the recipe, with its strength')
+ui.wait(lambda: b'softer' in open(newest(), 'rb').read(), 10, 'the LoRA in the recipe')
+check(b'0.7' in open(newest(), 'rb').read(), 'a LoRA is named in the recipe, with its strength')
 ui.click(app.find('button', '^Remove softer'))
 app.gone('spin button', '^Strength of softer')
 check(True, 'and is removed')
