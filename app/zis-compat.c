@@ -21,24 +21,27 @@ zis_compat_set_name (GtkWidget *widget, const char *name)
   gtk_accessible_update_property (GTK_ACCESSIBLE (widget), GTK_ACCESSIBLE_PROPERTY_LABEL, name, -1);
 }
 
-#if GTK_CHECK_VERSION(4, 14, 0)
+void
+zis_compat_announce (GtkWidget *alert, const char *text)
+{
+  gtk_accessible_update_property (GTK_ACCESSIBLE (alert), GTK_ACCESSIBLE_PROPERTY_LABEL, text, -1);
+#if GTK_CHECK_VERSION (4, 14, 0)
+  gtk_accessible_announce (GTK_ACCESSIBLE (alert), text, GTK_ACCESSIBLE_ANNOUNCEMENT_PRIORITY_MEDIUM);
+#endif
+}
+
 static void
 on_alert_mapped (GtkWidget *alert, gpointer text)
 {
-  gtk_accessible_announce (GTK_ACCESSIBLE (alert), text, GTK_ACCESSIBLE_ANNOUNCEMENT_PRIORITY_MEDIUM);
+  zis_compat_announce (alert, text);
 }
-#endif
 
 GtkWidget *
 zis_compat_alert_new (GtkWidget *child, const char *text)
 {
   GtkWidget *alert = g_object_new (ADW_TYPE_BIN, "accessible-role", GTK_ACCESSIBLE_ROLE_ALERT, "child", child, NULL);
 
-  gtk_accessible_update_property (GTK_ACCESSIBLE (alert), GTK_ACCESSIBLE_PROPERTY_LABEL, text, -1);
-#if GTK_CHECK_VERSION(4, 14, 0)
-  g_signal_connect_data (alert, "map", G_CALLBACK (on_alert_mapped), g_strdup (text),
-                         (GClosureNotify)(void (*) (void))g_free, 0);
-#endif
+  g_signal_connect_data (alert, "map", G_CALLBACK (on_alert_mapped), g_strdup (text), (GClosureNotify) (void (*) (void)) g_free, 0);
   return alert;
 }
 

@@ -116,6 +116,7 @@ show_problem (ZisWindow *self)
   g_auto(ZisErrorText) text;
 
   zis_error_text_init (&text, zis_session_get_error (self->session));
+  zis_compat_announce (gtk_revealer_get_child (self->notice_revealer), text.title);
   adw_status_page_set_title (self->problem_page, text.title);
 
   /* The description is markup. */

@@ -75,6 +75,19 @@ check_redo (ZisWindow *window)
 }
 
 static void
+check_error (ZisWindow *window)
+{
+  g_autoptr(GError) error = g_error_new_literal (ZIE_ERROR, ZIE_ERROR_DEVICE_LOST, "gone");
+  GtkAccessible *notice = GTK_ACCESSIBLE (gtk_revealer_get_child (window->notice_revealer));
+
+  zis_window_show_error (window, error);
+  g_assert_true (gtk_revealer_get_reveal_child (window->notice_revealer));
+  g_assert_true (gtk_test_accessible_has_role (notice, GTK_ACCESSIBLE_ROLE_ALERT));
+  gtk_test_accessible_assert_property (notice, GTK_ACCESSIBLE_PROPERTY_LABEL, gtk_label_get_text (window->notice_title));
+  g_print ("ok: an error\n");
+}
+
+static void
 on_ended (ZisSession *session, ZisJob *job, gpointer window)
 {
   g_assert_null (((ZisWindow *) window)->job);
@@ -99,6 +112,7 @@ on_model_changed (ZisSession *session, gpointer data)
   /* All before the engine has said a word. */
   check_step_down (window);
   check_redo (window);
+  check_error (window);
   g_signal_connect_after (session, "job-ended", G_CALLBACK (on_ended), window);
 }
 
