@@ -56,6 +56,11 @@ static const Row disk_full = {
   N_("The picture is still here: free some space, or save it somewhere else."), N_("Save As…"), "win.save",
 };
 
+static const Row parts = {
+  ZIE_ERROR_FAILED, N_("The model cannot be used with these parts"),
+  N_("Take the model’s own again, or choose others under Models."), N_("Use Its Own Parts"), "win.use-own-parts",
+};
+
 /* Files are also written by GIO and libraries of pictures: their errors mean the same to a person. */
 static const Row *
 find_row (const GError *error)
@@ -77,15 +82,30 @@ find_row (const GError *error)
   return &other;
 }
 
-void
-zis_error_text_init (ZisErrorText *self, const GError *error)
+static void
+init (ZisErrorText *self, const Row *row, const GError *error)
 {
-  const Row *row = find_row (error);
-
   self->title = _(row->title);
   self->body = g_strdup_printf ("%s\n%s", _(row->way_out), error->message);
   self->button = row->button ? _(row->button) : NULL;
   self->action = row->action;
+}
+
+void
+zis_error_text_init (ZisErrorText *self, const GError *error)
+{
+  init (self, find_row (error), error);
+}
+
+void
+zis_error_text_init_parts (ZisErrorText *self, const GError *error)
+{
+  gboolean is_model = g_error_matches (error, ZIE_ERROR, ZIE_ERROR_FILE_NOT_FOUND)
+                      || g_error_matches (error, ZIE_ERROR, ZIE_ERROR_FILE_CORRUPT)
+                      || g_error_matches (error, ZIE_ERROR, ZIE_ERROR_MODEL_UNSUPPORTED)
+                      || g_error_matches (error, ZIE_ERROR, ZIE_ERROR_TENSOR_MISSING);
+
+  init (self, is_model ? &parts : find_row (error), error);
 }
 
 void

@@ -16,6 +16,8 @@ typedef struct
 
 /* What ERROR means to a person.  Cancelled is no failure and must not come here. */
 void zis_error_text_init (ZisErrorText *self, const GError *error);
+/* The same of a model that was opened with parts picked by hand: if it is the model that cannot be opened, they are the first to go. */
+void zis_error_text_init_parts (ZisErrorText *self, const GError *error);
 void zis_error_text_clear (ZisErrorText *self);
 
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (ZisErrorText, zis_error_text_clear)

@@ -3,6 +3,8 @@
 
 #include "zis-model-parts.h"
 
+#include <string.h>
+
 #include "zis-compat.h"
 
 enum
@@ -47,15 +49,20 @@ set_path (GSettings *settings, guint part, const char *path)
 {
   g_autoptr(GStrvBuilder) paths = g_strv_builder_new ();
   g_auto(GStrv) all = NULL;
+  gboolean is_any = FALSE;
 
   for (guint i = 0; i < N_PARTS; i++)
     {
       g_autofree char *old = get_path (settings, i);
 
       g_strv_builder_add (paths, i == part ? path : old);
+      is_any |= *(i == part ? path : old) != '\0';
     }
   all = g_strv_builder_end (paths);
-  g_settings_set_strv (settings, "model-parts", (const char *const *) all);
+  if (!is_any)
+    g_settings_reset (settings, "model-parts"); /* the model as a whole again, and in use as such */
+  else
+    g_settings_set_strv (settings, "model-parts", (const char *const *)all);
 }
 
 static void
@@ -185,6 +192,32 @@ zis_model_parts_setup (ZisModelParts *self, GSettings *settings)
   self->settings = g_object_ref (settings);
   g_signal_connect_object (settings, "changed::model-parts", G_CALLBACK (show), self, G_CONNECT_SWAPPED);
   show (self);
+  adw_expander_row_set_expanded (ADW_EXPANDER_ROW (self), zis_model_parts_are_picked (settings));
+}
+
+gboolean
+zis_model_parts_are_picked (GSettings *settings)
+{
+  g_auto(GStrv) paths = g_settings_get_strv (settings, "model-parts");
+
+  for (char **path = paths; *path; path++)
+    if (**path != '\0')
+      return TRUE;
+
+  return FALSE;
+}
+
+gboolean
+zis_model_parts_are_to_blame (GSettings *settings, const GError *error)
+{
+  g_auto(GStrv) paths = g_settings_get_strv (settings, "model-parts");
+  g_autofree char *model = g_settings_get_string (settings, "model-path");
+
+  for (char **path = paths; *path; path++)
+    if (**path != '\0' && strstr (error->message, *path))
+      return TRUE;
+
+  return zis_model_parts_are_picked (settings) && (*model == '\0' || !strstr (error->message, model));
 }
 
 void

@@ -75,8 +75,7 @@ show_row (ZisModelsPage *self, guint index)
   AdwActionRow *row = self->rows->pdata[index];
   GtkWidget *button = g_object_get_data (G_OBJECT (row), "button");
   g_autofree char *used = g_settings_get_string (self->settings, "model-path");
-  g_auto(GStrv) parts = g_settings_get_strv (self->settings, "model-parts");
-  gboolean is_used = g_str_equal (used, path_of (model)) && *parts == NULL;
+  gboolean is_used = g_str_equal (used, path_of (model)) && !zis_model_parts_are_picked (self->settings);
   g_autofree char *name = g_strdup_printf (is_used ? _("%s is in use") : _("Use %s"), name_of (model));
 
   if (!button)

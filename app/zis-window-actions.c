@@ -426,12 +426,19 @@ static void
 on_use_demo (GtkWidget *widget, const char *name, GVariant *parameter)
 {
   ZisWindow *self = ZIS_WINDOW (widget);
-  g_autofree char *path = g_settings_get_string (self->settings, "model-path");
 
   zis_window_close_notice (self);
   zis_model_parts_use_model (self->settings, "");
-  if (*path == '\0')
-    zis_session_open (self->session);
+  zis_session_open_soon (self->session); /* though it may be what the settings said before */
+}
+
+static void
+on_use_own_parts (GtkWidget *widget, const char *name, GVariant *parameter)
+{
+  ZisWindow *self = ZIS_WINDOW (widget);
+
+  zis_window_close_notice (self);
+  g_settings_reset (self->settings, "model-parts");
 }
 
 static void
@@ -544,6 +551,7 @@ static const struct
   { "win.newer", on_step_picture },
   { "win.choose-model", on_choose_model },
   { "win.use-demo", on_use_demo },
+  { "win.use-own-parts", on_use_own_parts },
   { "win.restart-engine", on_restart_engine },
   { "win.zoom-in", on_zoom },
   { "win.zoom-out", on_zoom },

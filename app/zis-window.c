@@ -6,6 +6,7 @@
 #include "zis-application.h"
 #include "zis-compat.h"
 #include "zis-error-text.h"
+#include "zis-model-parts.h"
 #include "zis-recipe.h"
 #include "zis-session.h"
 
@@ -92,6 +93,15 @@ set_way_out (GtkButton *button, const ZisErrorText *text)
     }
 }
 
+static void
+describe_error (ZisWindow *self, ZisErrorText *text, const GError *error)
+{
+  if (zis_session_get_state (self->session) == ZIS_SESSION_FAILED && zis_model_parts_are_to_blame (self->settings, error))
+    zis_error_text_init_parts (text, error);
+  else
+    zis_error_text_init (text, error);
+}
+
 void
 zis_window_show_error (ZisWindow *self, const GError *error)
 {
@@ -101,11 +111,12 @@ zis_window_show_error (ZisWindow *self, const GError *error)
     return;
 
   g_debug ("error: %s", error->message);
-  zis_error_text_init (&text, error);
+  describe_error (self, &text, error);
   gtk_label_set_text (self->notice_title, text.title);
   gtk_label_set_text (self->notice_body, text.body);
   set_way_out (self->notice_button, &text);
   gtk_revealer_set_reveal_child (self->notice_revealer, TRUE);
+  zis_compat_announce (gtk_revealer_get_child (self->notice_revealer), text.title);
 }
 
 /* --- model -------------------------------------------------------------------------------------------------- */
@@ -115,8 +126,7 @@ show_problem (ZisWindow *self)
 {
   g_auto(ZisErrorText) text;
 
-  zis_error_text_init (&text, zis_session_get_error (self->session));
-  zis_compat_announce (gtk_revealer_get_child (self->notice_revealer), text.title);
+  describe_error (self, &text, zis_session_get_error (self->session));
   adw_status_page_set_title (self->problem_page, text.title);
 
   /* The description is markup. */

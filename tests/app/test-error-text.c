@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "zis-error-text.h"
+#include "zis-model-parts.h"
 
 /* Every code of the engine has a sentence of its own, a body that keeps the engine's words, and a way out in the
  * sentence or as a button. */
@@ -48,11 +49,56 @@ test_disk (void)
   assert_title (G_IO_ERROR, G_IO_ERROR_PERMISSION_DENIED, "no", "The picture could not be saved");
 }
 
+/* Parts that were picked by hand are to blame where the model cannot be opened, and for nothing else. */
+static void
+test_parts (void)
+{
+  const struct
+  {
+    int code;
+    gboolean is_parts;
+  } cases[] = {
+    { ZIE_ERROR_FILE_NOT_FOUND, TRUE }, { ZIE_ERROR_FILE_CORRUPT, TRUE },         { ZIE_ERROR_MODEL_UNSUPPORTED, TRUE },
+    { ZIE_ERROR_TENSOR_MISSING, TRUE }, { ZIE_ERROR_BACKEND_UNAVAILABLE, FALSE }, { ZIE_ERROR_DEVICE_LOST, FALSE },
+  };
+
+  for (gsize i = 0; i < G_N_ELEMENTS (cases); i++)
+    {
+      g_autoptr(GError) error = g_error_new (ZIE_ERROR, cases[i].code, "vae.safetensors: no such tensor");
+      g_auto(ZisErrorText) text = { 0 };
+
+      zis_error_text_init_parts (&text, error);
+      g_assert_true (g_str_equal (text.action, "win.use-own-parts") == cases[i].is_parts);
+      g_assert_nonnull (strstr (text.body, error->message));
+    }
+}
+
+/* What is said of the model's own files is not their fault. */
+static void
+test_blame (void)
+{
+  g_autoptr(GSettings) settings = g_settings_new (ZIS_APP_ID);
+  g_autoptr(GError) own = g_error_new_literal (ZIE_ERROR, ZIE_ERROR_FILE_NOT_FOUND, "/models/one: there is no such folder");
+  g_autoptr(GError) part = g_error_new_literal (ZIE_ERROR, ZIE_ERROR_FILE_CORRUPT, "/models/two/vae.gguf: cut short");
+  g_autoptr(GError) neither = g_error_new_literal (ZIE_ERROR, ZIE_ERROR_TENSOR_MISSING, "there is no transformer");
+
+  g_settings_set_string (settings, "model-path", "/models/one");
+  g_assert_false (zis_model_parts_are_to_blame (settings, neither));
+  g_settings_set_strv (settings, "model-parts", (const char *const[]) { "", "", "/models/two/vae.gguf", "", NULL });
+  g_assert_false (zis_model_parts_are_to_blame (settings, own));
+  g_assert_true (zis_model_parts_are_to_blame (settings, part));
+  g_assert_true (zis_model_parts_are_to_blame (settings, neither));
+  g_settings_reset (settings, "model-parts");
+  g_settings_reset (settings, "model-path");
+}
+
 int
 main (int argc, char *argv[])
 {
   g_test_init (&argc, &argv, NULL);
   g_test_add_func ("/error-text/every-code", test_every_code);
   g_test_add_func ("/error-text/disk", test_disk);
+  g_test_add_func ("/error-text/parts", test_parts);
+  g_test_add_func ("/error-text/blame", test_blame);
   return g_test_run ();
 }

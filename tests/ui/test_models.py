@@ -69,15 +69,16 @@ app.find('button', '^Small is in use', 10)
 ui.key('Escape')
 
 # A part of it that is picked by hand; what is no such part is named, and so is its way out.
-def parts():
+def parts(is_any=False):
+    """opens the page; where parts are picked they are shown"""
     ui.key('F10'); ui.click(s.menu_item(app, '^_?Models…$', 4))
     app.find('button', '^Use Demo Model')        # what is found moves everything else
-    s.unfold(app, 'Parts by Hand')
+    if not is_any: s.unfold(app, 'Parts by Hand')
 vae = os.path.join(os.path.realpath(s.demo_model()), 'vae', 'diffusion_pytorch_model.safetensors')
 wrong = os.path.join(os.environ['HOME'], 'wrong.safetensors')
 with open(wrong, 'w') as f: f.write('this is no model')
 for path in (vae, wrong):
-    parts()
+    parts(is_any=path == wrong)
     ui.click(app.find('button', '^Choose a VAE'))
     ui.save_in_dialog(app, 'Choose a VAE', path)
     app.find('label', '1 part is chosen by hand')
@@ -86,7 +87,23 @@ for path in (vae, wrong):
         s.tokens(app)
         s.make(app, 'a green frog')
         check(True, 'a VAE that was chosen by hand is used')
-app.find('label', 'cannot be used|not complete|broken', 20)
-check(True, 'what is no VAE is named')
+app.find('label', 'cannot be used with these parts', 20)
+check(app.find('label', 'wrong.safetensors'), 'what is no VAE is named')
+ui.click(app.all('button', '^_?Use Its Own Parts')[-1])       # GTK 4.8 also tells of the one on the page behind the picture
+s.make(app, 'a green frog')
+ui.key('F10'); ui.click(s.menu_item(app, '^_?Models…$', 4))
+app.find('button', '^Small is in use', 10)
+check(True, 'without it all is as before')
+
+# Taken back where it was picked, the same.
+s.unfold(app, 'Parts by Hand')
+ui.click(app.find('button', '^Choose a VAE'))
+ui.save_in_dialog(app, 'Choose a VAE', vae)
+app.find('label', '1 part is chosen by hand')
+ui.click(app.find('button', 'Model’s Own VAE'))
+app.find('label', '^Single files in place')
+app.find('button', '^Small is in use', 10)
+check(True, 'a part that is taken back leaves the model in use')
+ui.key('Escape')
 s.end(app)
 server.close()
