@@ -129,7 +129,7 @@ draw_gauge (GtkDrawingArea *area, cairo_t *cr, int width, int height, gpointer u
   if (total <= 0)
     return;
 
-  double others = width * CLAMP ((double) sample->others / total, 0, 1);
+  double others = round (width * CLAMP ((double) sample->others / total, 0, 1));     /* a sharp edge */
   double ours = width * CLAMP ((double) sample->ours / total, 0, 1);
   guint64 peak = get_plan (self) ? zis_plan_get_peak (get_plan (self)) : 0;
   guint64 limit = zis_session_get_memory_limit (self->session);
@@ -141,14 +141,15 @@ draw_gauge (GtkDrawingArea *area, cairo_t *cr, int width, int height, gpointer u
   cairo_clip (cr);
   if (peak > 0)
     {
-      cairo_rectangle (cr, others, y, width * CLAMP ((double) peak / total, 0, 1), BAR_HEIGHT);
+      cairo_rectangle (cr, others + 1, y, width * CLAMP ((double) peak / total, 0, 1), BAR_HEIGHT);
       set_color (cr, &accent, 0.35);
       cairo_fill (cr);
     }
-  cairo_rectangle (cr, 0, y, others, BAR_HEIGHT);
-  set_color (cr, &text, 0.35);
+  /* Each 3:1 against the bar's ground, which is seen between them. */
+  cairo_rectangle (cr, 0, y, others - 1, BAR_HEIGHT);
+  set_color (cr, &text, 0.65);
   cairo_fill (cr);
-  cairo_rectangle (cr, others, y, MAX (ours, ours > 0 ? 2 : 0), BAR_HEIGHT);
+  cairo_rectangle (cr, others + 1, y, MAX (ours - 1, ours > 0 ? 2 : 0), BAR_HEIGHT);
   set_color (cr, &accent, 1);
   cairo_fill (cr);
   cairo_restore (cr);
