@@ -31,16 +31,19 @@ def demo_model():
     print('skipped: there is no demo model in this tree')
     sys.exit(SKIP)
 
+def serve(script):
+    """a service of the desktop, until the test ends: a program of this folder that says "ready"; what it prints later can be read"""
+    here = os.path.dirname(os.path.abspath(__file__))
+    p = subprocess.Popen([sys.executable, os.path.join(here, script)], stdout=subprocess.PIPE, text=True)
+    atexit.register(p.kill)
+    if p.stdout.readline() != 'ready\n': raise ui.Missing('no service from ' + script)
+    return p
+
 _notifications = []
 
 def _serve_notifications():
     """once a test: see notifications.py"""
-    if _notifications: return
-    here = os.path.dirname(os.path.abspath(__file__))
-    p = subprocess.Popen([sys.executable, os.path.join(here, 'notifications.py')], stdout=subprocess.PIPE, text=True)
-    atexit.register(p.kill)
-    if p.stdout.readline() != 'ready\n': raise ui.Missing('no notification service')
-    _notifications.append(p)
+    if not _notifications: _notifications.append(serve('notifications.py'))
 
 def notification():
     """waits for the next one: (summary, body, file of the picture on it)"""

@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Closing while pictures are being made asks once, and can finish without the window."""
+"""Closing while pictures are being made asks once, and can finish without the window; the computer stays awake meanwhile."""
 import os
 import studio as s
 from studio import ui, check
 
 s.demo_model()
+manager = s.serve('session_manager.py')
 app = s.start()
 s.write_prompt(app, 'a red apple')
 s.set_value(app, 'Steps', 60)
@@ -48,4 +49,11 @@ ui.wait(lambda: not ui._windows(app.proc.pid), 10, 'the window to go')
 ui.wait(lambda: ui._windows(app.proc.pid), 60, 'the window to come back')
 app.wait_text('The picture could not be saved', 10)
 check(app.find('image', '^Picture: a green frog'), 'a picture that could not be kept is shown')
+
+# 4: not to be suspended, GTK_APPLICATION_INHIBIT_SUSPEND.  Whoever ends takes it along without a word.
+asked = []
+while not asked or asked[-1] != 'uninhibit 3':
+    asked.append(manager.stdout.readline().rstrip('\n'))
+check([a for a in asked if not a.startswith('un')] == ['inhibit %d 4 Pictures are being made' % i for i in (1, 2, 3)],
+      'the computer is kept awake while pictures are made, and no longer: %s' % asked)
 s.end(app)
