@@ -17,7 +17,7 @@ LINK = re.compile(r"\]\(([^)#:]+)\)")
 OPTION = re.compile(r"`(?:zimage [a-z ]+)?(--[a-z][a-z-]+)\b")
 # Options of other programs that the documents name.
 OTHERS = {"--all", "--bench", "--filter", "--large", "--time", "--rounds", "--resume", "--decoder-s", "--offload-to-cpu", "--fast",
-          "--device", "--cuda", "--no-run", "--check"}
+          "--device", "--cuda", "--no-run", "--onednn", "--check"}
 
 
 def main():

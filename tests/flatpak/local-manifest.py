@@ -2,9 +2,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """The manifest as it is built where it cannot be built as it stands.
 
-usage: local-manifest.py [--onednn-of-sdk] [--cuda DIR [--targets 80,90a]] MANIFEST OUT
+usage: local-manifest.py [--onednn-of-sdk | --onednn-source FILE|DIR] [--cuda DIR [--targets 80,90a]] MANIFEST OUT
 
 --onednn-of-sdk   takes Debian's oneDNN out of the stand-in SDK instead of building upstream's archive
+--onednn-source   builds oneDNN from an archive that lies here, which has to have the manifest's checksum, or from an unpacked folder
 --cuda DIR        switches the CUDA module on, with the toolkit in DIR: nvcc, nvvm, headers and libcudart_static are copied beside OUT
 """
 import argparse
@@ -31,6 +32,14 @@ def onednn_of_sdk(module):
     }
 
 
+def onednn_from(module, source):
+    """the module with its sources from here; flatpak-builder compares the checksum of an archive"""
+    archive = module["sources"][0]
+    path = os.path.abspath(source)
+    here = {"type": "dir", "path": path} if source.is_dir() else {"type": archive["type"], "path": path, "sha256": archive["sha256"]}
+    return {**module, "sources": [here]}
+
+
 def copy_toolkit(source, folder):
     shutil.rmtree(folder, ignore_errors=True)
     for name in TOOLKIT:
@@ -49,7 +58,9 @@ def copy_toolkit(source, folder):
 
 def main():
     parser = argparse.ArgumentParser()
-    parser.add_argument("--onednn-of-sdk", action="store_true")
+    onednn = parser.add_mutually_exclusive_group()
+    onednn.add_argument("--onednn-of-sdk", action="store_true")
+    onednn.add_argument("--onednn-source", type=pathlib.Path)
     parser.add_argument("--cuda", type=pathlib.Path)
     parser.add_argument("--targets")
     parser.add_argument("manifest", type=pathlib.Path)
@@ -58,8 +69,13 @@ def main():
 
     manifest = json.loads(options.manifest.read_text(encoding="utf-8"))
     modules = {module["name"]: module for module in manifest["modules"]}
+    onednn = modules["onednn"]
     if options.onednn_of_sdk:
-        manifest["modules"][manifest["modules"].index(modules["onednn"])] = onednn_of_sdk(modules["onednn"])
+        manifest["modules"][manifest["modules"].index(onednn)] = onednn_of_sdk(onednn)
+    elif options.onednn_source:
+        if not options.onednn_source.exists():
+            parser.error(f"{options.onednn_source}: there is no such archive or folder")
+        manifest["modules"][manifest["modules"].index(onednn)] = onednn_from(onednn, options.onednn_source)
     if options.cuda:
         folder = options.out.parent / "cuda-toolkit"
         copy_toolkit(options.cuda, folder)
