@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""The shells' completions offer exactly the commands and options that the program's own help names.
+"""The shells' completions offer exactly the commands and options that the program's own help names, and the manual explains them.
 
-usage: check-completions.py ZIMAGE BASH_FILE ZSH_FILE [ZIMAGE_STUDIO BASH_FILE ZSH_FILE]
+usage: check-completions.py ZIMAGE BASH_FILE ZSH_FILE MANUAL [ZIMAGE_STUDIO BASH_FILE ZSH_FILE]
 """
 import os
 import re
@@ -49,7 +49,7 @@ def check_window(program, bash, zsh):
 
 
 def main():
-    zimage, bash, zsh = sys.argv[1:4]
+    zimage, bash, zsh, manual = sys.argv[1:5]
     bad = []
 
     overview = set(re.findall(r"(?m)^  ([a-z]+) ", output(zimage, "--help")))
@@ -72,16 +72,31 @@ def main():
     if in_zsh != in_help:
         bad.append(f"{zsh}: not offered {sorted(in_help - in_zsh)}, not there {sorted(in_zsh - in_help)}")
 
+    with open(manual, encoding="utf-8") as file:
+        man = file.read().replace("\\-", "-")
+    commands_part = man[man.index(".SH COMMANDS"):man.index(".SH OPTIONS")]
+    # With a paragraph of its own, or in that of its command.
+    paragraphs = re.findall(r"(?m)^\.TP\n(\.B.*--.*)$", man) + re.findall(r"(?m)^\.B.*--.*$", commands_part)
+    explained = set(re.findall(r"--[a-z][a-z0-9-]*", "\n".join(paragraphs)))
+    if explained - {"--help", "--version"} != in_help:
+        bad.append(f"{manual}: not explained {sorted(in_help - explained)}, not there {sorted(explained - in_help)}")
+    commands = set(re.findall(r"(?m)^\.TP\n\.B ([a-z]+)$", commands_part))
+    if commands != overview | {"help"}:
+        bad.append(f"{manual}: explains the commands {sorted(commands)}, --help names {sorted(overview)}")
+    named = set(re.findall(r"zimage ([a-z]+(?: [a-z]+)?)\b", "\n".join(re.findall(r"(?m)^\.B(?:R)? .*", man[:man.index(".SH DESCRIPTION")]))))
+    missing = {command.split()[0] for command in COMMANDS} - {name.split()[0] for name in named}
+    bad += [f"{manual}: the synopsis lacks {sorted(missing)}"] if missing else []
+
     if "euler" not in complete(bash, "generate", "--sampler", "e"):
         bad.append(f"{bash}: --sampler does not complete its values")
     if shutil.which("zsh"):
         done = subprocess.run(["zsh", "-n", zsh], capture_output=True, text=True, check=False)
         bad += [done.stderr] if done.returncode else []
 
-    if len(sys.argv) > 4:
-        bad += check_window(*sys.argv[4:7])
+    if len(sys.argv) > 5:
+        bad += check_window(*sys.argv[5:8])
 
-    print("\n".join(bad) if bad else f"{len(COMMANDS)} commands are completed as their help says")
+    print("\n".join(bad) if bad else f"{len(COMMANDS)} commands are completed and explained as their help says")
     return bool(bad)
 
 
