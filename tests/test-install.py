@@ -16,6 +16,7 @@ import tempfile
 
 SKIP = 77
 APP = "com.example.ZImageStudio"
+LANGUAGES = ("de", "zh_CN")
 
 # Relative to the prefix; a star stands for one part of a name.
 EVERYWHERE = [
@@ -81,6 +82,20 @@ def check(condition, what, detail):
     print("ok", what)
 
 
+def check_desktop(share, prefix):
+    """what menus, shops and the session bus read"""
+    desktop = (share / f"applications/{APP}.desktop").read_text(encoding="utf-8")
+    words = [f"{key}[{language}]=" for key in ("Comment", "GenericName", "Keywords") for language in LANGUAGES]
+    missing = [word for word in words if word not in desktop]
+    check(not missing, "the desktop file speaks every language", missing)
+    wanted = [f"Icon={APP}\n", "MimeType=image/png;\n", "DBusActivatable=true\n", "Exec=zimage-studio %f\n"]
+    check(all(line in desktop for line in wanted), "it opens PNG files, and has its icon", desktop)
+    service = (share / f"dbus-1/services/{APP}.service").read_text(encoding="utf-8")
+    check(service == f"[D-BUS Service]\nName={APP}\nExec={prefix}/bin/zimage-studio --gapplication-service\n", "the bus starts it", service)
+    metainfo = (share / f"metainfo/{APP}.metainfo.xml").read_text(encoding="utf-8")
+    check(all(f'<summary xml:lang="{language}">' in metainfo for language in LANGUAGES), "the metainfo speaks every language", metainfo)
+
+
 def main():
     meson, source, build, prefix = sys.argv[1:5]
     if prefix == "/usr":
@@ -110,10 +125,11 @@ def main():
         check((installed.work / "apple.png").read_bytes().startswith(b"\x89PNG"), "the picture is a PNG", "it begins otherwise")
         done = installed.run("zimage", "models", "catalogue", "--json")
         check(done.returncode == 0 and json.loads(done.stdout), "zimage models catalogue", done)
-        for language in ("de", "zh_CN"):
+        for language in LANGUAGES:
             done = installed.run("zimage", "--help", LANGUAGE=language)
             check(done.returncode == 0 and "Usage" not in done.stdout, f"zimage --help speaks {language}", done)
         if has_window:
+            check_desktop(installed.root / "share", prefix)
             done = installed.run("zimage-studio", "--help")
             check(done.returncode == 0 and "zimage-studio" in done.stdout, "zimage-studio --help", done)
     return 0
