@@ -132,6 +132,8 @@ def main():
             check_desktop(installed.root / "share", prefix)
             done = installed.run("zimage-studio", "--help")
             check(done.returncode == 0 and "zimage-studio" in done.stdout, "zimage-studio --help", done)
+            done = installed.run("zimage-studio", "--version")
+            check(re.fullmatch(r"zimage-studio \d+\.\d+\.\d+\n", done.stdout), "zimage-studio --version, without a display", done)
     return 0
 
 

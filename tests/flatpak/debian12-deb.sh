@@ -34,6 +34,13 @@ inside zimage devices
 inside sh -c 'cd /tmp && zimage generate --prompt "a red apple on a blue background" --seed 7 --output apple.png'
 inside zimage inspect /tmp/apple.png
 inside zimage-studio --help >/dev/null
+inside zimage-studio --version
+# The CUDA module loads where nothing of NVIDIA's is, and asks for nothing of it; its runtime's terms come along.
+if [ -n "$(inside find /usr/lib -name zie-cuda.so)" ]; then
+  inside zimage devices | grep -q '^cuda .*driver' || { echo "the CUDA module does not load" >&2; exit 1; }
+  ! inside dpkg-query -W -f '${Depends} ${Recommends}' zimage-studio | grep -iE 'nvidia|cuda|cublas|cudnn' || { echo "it depends on NVIDIA's packages" >&2; exit 1; }
+  inside grep -q '^License: NVIDIA-CUDA' /usr/share/doc/zimage-studio/copyright || { echo "NVIDIA's terms are missing" >&2; exit 1; }
+fi
 inside test -f /usr/share/glib-2.0/schemas/gschemas.compiled
 missing=$(inside dpkg --verify zimage-studio)
 [ -z "$missing" ] || { echo "not as the package has it: $missing" >&2; exit 1; }
