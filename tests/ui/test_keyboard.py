@@ -23,6 +23,9 @@ for i in range(60):
 names = ' | '.join(n for _, n in seen)
 for wanted in ('Seed', 'Generate', 'New Random Seed', 'Main Menu', 'Save As', '256 × 256'):
     check(wanted in names, 'Tab reaches “%s”' % wanted)
+order = ['256 × 256', 'Seed', 'New Random Seed', 'Advanced', 'Memory', 'Generate', 'Save As', 'Main Menu', 'Picture: ', 'Fit', 'a cat']
+places = [next(i for i, (_, name) in enumerate(seen) if wanted in name) for wanted in order]
+check(places == sorted(places), 'in the order in which they stand: %s' % ', '.join(order))
 
 ui.key('ctrl+1'); app.find('button', '100 %')
 ui.key('ctrl+0'); app.find('button', '^Fit')
