@@ -134,13 +134,20 @@ notify_done (ZisWindow *self, ZisJob *job)
   int n = zis_job_get_n_done (job);
   g_autofree char *title = NULL;
 
-  if (gtk_window_is_active (GTK_WINDOW (self)) || !g_settings_get_boolean (self->settings, "notify"))
-    return;
-
   if (zis_job_get_state (job) == ZIS_JOB_DONE)
     title = g_strdup_printf (ngettext ("Your picture is ready", "Your %d pictures are ready", (gulong) n), n);
   else
     title = g_strdup (_("A picture could not be made"));
+
+  /* Who looks at the window sees it; who listens hears the end of a job and no steps: those are the progress bar's. */
+  if (gtk_window_is_active (GTK_WINDOW (self)))
+    {
+      zis_compat_say (GTK_WIDGET (self), title);
+      return;
+    }
+  if (!g_settings_get_boolean (self->settings, "notify"))
+    return;
+
   notification = g_notification_new (title);
   g_notification_set_body (notification, zis_job_get_title (job));
   newest = n > 0 ? g_list_model_get_item (G_LIST_MODEL (self->pictures), 0) : NULL;

@@ -62,10 +62,19 @@ class Reader:
         address = session.call_sync('org.a11y.Bus', '/org/a11y/bus', 'org.a11y.Bus', 'GetAddress', None, None, 0, -1, None).unpack()[0]
         self.connection = Gio.DBusConnection.new_for_address_sync(
             address, Gio.DBusConnectionFlags.AUTHENTICATION_CLIENT | Gio.DBusConnectionFlags.MESSAGE_BUS_CONNECTION, None, None)
+        self.announced = []         # what programs had said, the oldest first
+        self.connection.signal_subscribe(None, A11Y + 'Event.Object', 'Announcement', None, None, Gio.DBusSignalFlags.NONE,
+                                         lambda *signal: self.announced.append(signal[5].unpack()[3]))
 
     def call(self, bus, path, interface, method, args=None):
         try: return self.connection.call_sync(bus, path, interface, method, args, None, 0, self.timeout_ms, None).unpack()
         except GLib.Error as e: raise Gone('%s of %s: %s' % (method, path, e.message))
+
+    def announcements(self):
+        """all since the last time"""
+        while GLib.MainContext.default().iteration(False): pass
+        said, self.announced = self.announced, []
+        return said
 
     def application(self, name):
         """the root of the application's widgets, or None; its windows are the kids"""
