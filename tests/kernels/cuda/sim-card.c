@@ -40,7 +40,7 @@ make_funcs (gpointer data)
   if (!fake_is_started ())       /* by a program that does not know of it */
     {
       fake_start (FAKE_EAGER, 0);
-      fake_set_resident (TRUE);
+      fake_set_mapped (TRUE);
     }
   funcs->describe = describe;
   return funcs;

@@ -38,7 +38,7 @@ struct CUevent_st
 static GRecMutex lock;           /* of all that follows */
 static FakeOrder order;
 static GRand *random_steps;
-static gboolean is_resident;     /* locked memory */
+static gboolean is_mapped;       /* see fake_set_mapped() */
 static GHashTable *device, *pinned;              /* address to size */
 static GHashTable *streams, *events;             /* sets */
 static GHashTable *counts;                       /* name to calls */
@@ -268,6 +268,13 @@ map (gsize size)
   return memory;
 }
 
+/* Whole pages, as a driver has them, or from malloc, so that a byte too far is seen. */
+static void *
+new_device_piece (gsize size)
+{
+  return memset (is_mapped ? map (size) : g_aligned_alloc (1, MAX (size, 1), 256), 0xff, size);
+}
+
 static gboolean
 unmap (gpointer memory, gpointer size, gpointer data)
 {
@@ -275,13 +282,22 @@ unmap (gpointer memory, gpointer size, gpointer data)
   return TRUE;
 }
 
+static gboolean
+free_device_piece (gpointer memory, gpointer size, gpointer data)
+{
+  if (is_mapped)
+    return unmap (memory, size, data);
+  g_aligned_free (memory);
+  return TRUE;
+}
+
 /* --- around each call --- */
 
 void
-fake_set_resident (gboolean new_is_resident)
+fake_set_mapped (gboolean new_is_mapped)
 {
   g_rec_mutex_lock (&lock);
-  is_resident = new_is_resident;
+  is_mapped = new_is_mapped;
   g_rec_mutex_unlock (&lock);
 }
 
@@ -297,7 +313,7 @@ fake_start (FakeOrder new_order, guint32 seed)
   g_rec_mutex_lock (&lock);
   if (device == NULL)
     {
-      device = g_hash_table_new_full (NULL, NULL, g_aligned_free, NULL);
+      device = g_hash_table_new (NULL, NULL);
       pinned = g_hash_table_new (NULL, NULL);
       streams = g_hash_table_new (NULL, NULL);
       events = g_hash_table_new_full (NULL, NULL, g_free, NULL);
@@ -319,7 +335,7 @@ fake_start (FakeOrder new_order, guint32 seed)
         }
       g_hash_table_remove_all (streams);
       g_hash_table_remove_all (events);
-      g_hash_table_remove_all (device);
+      g_hash_table_foreach_remove (device, free_device_piece, NULL);
       g_hash_table_foreach_remove (pinned, unmap, NULL);
     }
   g_hash_table_remove_all (counts);
@@ -528,7 +544,7 @@ cudaMalloc (void **memory, size_t size)
   ENTER ();
   if (size + secret_others > count_free ())
     return leave (last_error = cudaErrorMemoryAllocation);
-  *memory = memset (g_aligned_alloc (1, MAX (size, 1), 256), 0xff, size);
+  *memory = new_device_piece (size);
   g_hash_table_insert (device, *memory, GSIZE_TO_POINTER (size));
   return leave (cudaSuccess);
 }
@@ -541,8 +557,10 @@ cudaFree (void *memory)
     return cudaSuccess;
   ENTER ();
   run_all ();
-  if (!g_hash_table_remove (device, memory))
+  if (!g_hash_table_contains (device, memory))
     g_error ("memory is freed that is not the device's");
+  free_device_piece (memory, g_hash_table_lookup (device, memory), NULL);
+  g_hash_table_remove (device, memory);
   return leave (cudaSuccess);
 }
 
@@ -551,7 +569,7 @@ cudaHostAlloc (void **memory, size_t size, unsigned flags)
 {
   ENTER ();
   *memory = map (size);
-  if (is_resident)
+  if (is_mapped)
     memset (*memory, 0xa5, size);
   g_hash_table_insert (pinned, *memory, GSIZE_TO_POINTER (size));
   return leave (cudaSuccess);

@@ -20,8 +20,9 @@ typedef enum
 void fake_start (FakeOrder order, guint32 seed);
 gboolean fake_is_started (void);
 
-/* Locked memory is there from the beginning, as it really is, not page by page when it is written to: takes time. */
-void fake_set_resident (gboolean is_resident);
+/* Before anything is allocated: memory of the card and locked memory are mappings that are there from the beginning, as they really are,
+ * so that this process' malloc is its own.  Takes time, and what is written past the end of a piece is seen later. */
+void fake_set_mapped (gboolean is_mapped);
 
 /* Call number NTH (from 1) of FUNCTION from now on returns CODE and does nothing; 0: none does. */
 void fake_fail (const char *function, guint nth, cudaError_t code);
