@@ -159,10 +159,8 @@ get_growth (GHashTable *before, GHashTable *now, const char *key)
 }
 
 void
-soak_memory_print_grown (GHashTable *before)
+soak_memory_print_grown (GHashTable *before, GHashTable *now)
 {
-  g_autoptr(GHashTable) now = soak_memory_list ();
-
   for (int line = 0; line < MAX_GROWN; line++)
     {
       const char *most = NULL;

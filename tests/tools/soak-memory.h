@@ -26,5 +26,5 @@ void soak_memory_print (const SoakMemory *self, const SoakMemory *before, const 
 /* What is held in each 64 MiB of addresses, by name: text to guint64 (transfer full). */
 GHashTable *soak_memory_list (void);
 
-/* The places that grew most since BEFORE, a line each; those that grew by less than a MiB are left out. */
-void soak_memory_print_grown (GHashTable *before);
+/* The places that grew most from BEFORE to NOW, a line each, which leave NOW; those that grew by less than a MiB are left out. */
+void soak_memory_print_grown (GHashTable *before, GHashTable *now);

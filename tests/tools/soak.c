@@ -97,7 +97,7 @@ typedef struct
   guint n_done, n_exact; /* jobs that came to their end; those of them whose arena was the plan's to the byte */
   guint n_probes;
   SoakMemory third, seen, last; /* after probes: the third job; the first with all draws seen; the last one */
-  GHashTable *third_list;    /* owned */
+  GHashTable *third_list, *last_list;    /* owned */
   guint64 first_vram, last_vram;
   gboolean has_seen;
   double most_under, most_over;     /* of a card's peak below and above its plan, in bytes, by the engine's books … */
@@ -369,6 +369,8 @@ run_probe (Soak *self, int number, const ZieRequest *request, GByteArray **pixel
       self->third = self->last;
       self->third_list = soak_memory_list ();
     }
+  g_clear_pointer (&self->last_list, g_hash_table_unref);
+  self->last_list = soak_memory_list ();
   when = g_strdup_printf ("after job %d", number + 1);
   soak_memory_print (&self->last, self->n_probes > 1 ? &self->third : NULL, when);
   self->last_vram = result.vram_free;
@@ -406,7 +408,7 @@ judge_memory (Soak *self)
           (double)self->third.anonymous / 0x1p20, (double)self->last.anonymous / 0x1p20,
           100 * ((double)self->last.anonymous / (double)self->third.anonymous - 1));
   soak_memory_print (&self->last, &self->third, "since the third job");
-  soak_memory_print_grown (self->third_list);
+  soak_memory_print_grown (self->third_list, self->last_list);
   if (n_draws > 0 && !self->has_seen)
     printf ("not all of %d draws came, so that nothing can be said of memory after them\n", n_draws);
   else if (n_draws > 0)
@@ -580,6 +582,7 @@ main (int argc, char **argv)
   g_clear_pointer (&self.model, zie_model_unref);
   g_array_unref (self.probe_seconds);
   g_clear_pointer (&self.third_list, g_hash_table_unref);
+  g_clear_pointer (&self.last_list, g_hash_table_unref);
   g_rand_free (self.random);
   if (folder != NULL)
     tiny_model_remove (folder);
