@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""What the documents name is there: files, functions, pictures and links, and the program's options.
+"""What the documents name is there: files, functions, pictures and links, and the program's options; and the table of
+environment variables has all of them.
 
 usage: check-docs.py SOURCE_ROOT
 """
@@ -39,6 +40,10 @@ def main():
         bad += [f"{document} links to {name}, which is not there" for name in set(LINK.findall(words))
                 if not (root / document).parent.joinpath(name).exists()]
         bad += [f"{document} names the option {name}, which no program has" for name in set(OPTION.findall(words)) - options]
+    # The program's own; tests have theirs.
+    programs = "\n".join(path.read_text(encoding="utf-8") for path in sources if path.is_file() and path.relative_to(root).parts[0] in ("app", "engine"))
+    table = (root / "engine/DESIGN.md").read_text(encoding="utf-8").split("## Environment variables")[1]
+    bad += [f"engine/DESIGN.md lacks the variable {name} in its table" for name in set(re.findall(r'"(ZI[ES]_[A-Z_]+)"', programs)) if f"`{name}" not in table]
     print("\n".join(sorted(bad)) if bad else f"{len(DOCUMENTS)} documents name what is there")
     return bool(bad)
 
