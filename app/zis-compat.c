@@ -22,6 +22,26 @@ zis_compat_set_name (GtkWidget *widget, const char *name)
 }
 
 void
+zis_compat_name_buttons (GtkWidget *root)
+{
+#if !GTK_CHECK_VERSION (4, 10, 0)
+  const char *label = GTK_IS_BUTTON (root) && gtk_button_get_use_underline (GTK_BUTTON (root))
+                          ? gtk_button_get_label (GTK_BUTTON (root))
+                          : NULL;
+
+  if (label)
+    {
+      g_auto(GStrv) parts = g_strsplit (label, "_", -1);
+      g_autofree char *name = g_strjoinv (NULL, parts);
+
+      gtk_accessible_update_property (GTK_ACCESSIBLE (root), GTK_ACCESSIBLE_PROPERTY_LABEL, name, -1);
+    }
+  for (GtkWidget *child = gtk_widget_get_first_child (root); child; child = gtk_widget_get_next_sibling (child))
+    zis_compat_name_buttons (child);
+#endif
+}
+
+void
 zis_compat_say (GtkWidget *widget, const char *text)
 {
 #if GTK_CHECK_VERSION (4, 14, 0)

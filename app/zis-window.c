@@ -169,6 +169,7 @@ add_way_to_real_model (ZisWindow *self)
   gtk_widget_add_css_class (button, "pill");
   gtk_widget_set_halign (button, GTK_ALIGN_CENTER);
   gtk_widget_set_margin_top (button, 18);
+  zis_compat_name_buttons (button);
   gtk_box_append (GTK_BOX (self->examples), button);
 }
 
@@ -399,6 +400,7 @@ zis_window_init (ZisWindow *self)
   gtk_widget_add_controller (GTK_WIDGET (self), keys);
   self->cancellable = g_cancellable_new ();
   take_content (self);
+  zis_compat_name_buttons (GTK_WIDGET (self));
 }
 
 static void

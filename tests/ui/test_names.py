@@ -23,6 +23,7 @@ def nameless(app):
         # An image within a named control is decoration; so is the text inside a spin button.  What has no place is not there.
         # A row that unfolds is libadwaita's, around the row that has the name and the focus.
         if role == 'list item' and any(k.role == role and k.name for k in a.walk()): has = True
+        if 'button' in role and '_' in name: found.append('%r says its access key' % name)
         if role in CONTROLS and not has and not inside_named and min(a.extents()[2:]) > 0: found.append('%s %r at %s' % (role, name, here))
         for c in a.kids: go(c, here, inside_named or (has and role in CONTROLS))
     for window in app.root().kids: go(window, '', False)
