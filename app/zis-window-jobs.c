@@ -82,10 +82,13 @@ on_queue_changed (ZisWindow *self)
   zis_window_update_actions (self);
 }
 
-/* 360 pixels are enough for all but comparing, which the menu has too; and the panel then covers the button that hides it. */
+/* 360 pixels are enough for all but comparing, which the menu has too; the panel then covers the button that hides it, and beside its
+ * button an error would have three words a line. */
 static void
 on_narrow (ZisWindow *self)
 {
+  gtk_orientable_set_orientation (GTK_ORIENTABLE (self->notice_content),
+                                  zis_window_is_narrow (self) ? GTK_ORIENTATION_VERTICAL : GTK_ORIENTATION_HORIZONTAL);
   gtk_widget_set_visible (self->compare_button, !zis_window_is_narrow (self));
   gtk_widget_set_visible (self->panel_close_button, zis_window_is_narrow (self));
   on_queue_changed (self);

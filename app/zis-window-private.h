@@ -35,7 +35,7 @@ struct _ZisWindow
   GtkLabel *notice_title, *notice_body, *progress_label;
   GtkProgressBar *progress_bar;
   GtkButton *notice_button, *problem_button, *zoom_button;
-  GtkWidget *panel_button, *panel_close_button, *queue_button, *compare_button, *follow_button, *cancel_button, *zoom_box, *examples;
+  GtkWidget *panel_button, *panel_close_button, *queue_button, *compare_button, *follow_button, *cancel_button, *zoom_box, *examples, *notice_content;
   GtkListBox *queue_list;
 
   GSettings *settings;       /* owned */

@@ -360,6 +360,7 @@ take_content (ZisWindow *self)
   GET (strip_revealer);
   GET (notice_title);
   GET (notice_body);
+  GET (notice_content);
   GET (progress_label);
   GET (progress_bar);
   GET (notice_button);
