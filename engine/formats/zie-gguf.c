@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #define G_LOG_DOMAIN "zie-formats"
 
-#include "zie-gguf.h"
+#include "zie-gguf-private.h"
 
 #include <string.h>
 
 #include "zie-file.h"
-#include "zie-json.h"
 
 /* Bounds of what a hostile header can cost; the real ones have 450 tensors, 50 keys and, with a tokenizer inside,
  * about 10 MB. */
@@ -19,15 +18,10 @@
 #define DEFAULT_ALIGNMENT 32
 #define MAX_ALIGNMENT (1u << 24)
 
-typedef enum
-{
-  TYPE_U8, TYPE_I8, TYPE_U16, TYPE_I16, TYPE_U32, TYPE_I32, TYPE_F32, TYPE_BOOL, TYPE_STRING, TYPE_ARRAY,
-  TYPE_U64, TYPE_I64, TYPE_F64, N_TYPES
-} MetaType;
-
-static const guint8 meta_sizes[N_TYPES] = {
-  [TYPE_U8] = 1,  [TYPE_I8] = 1,  [TYPE_U16] = 2,  [TYPE_I16] = 2, [TYPE_U32] = 4, [TYPE_I32] = 4,
-  [TYPE_F32] = 4, [TYPE_BOOL] = 1, [TYPE_U64] = 8, [TYPE_I64] = 8, [TYPE_F64] = 8,
+const guint8 zie_gguf_type_sizes[ZIE_GGUF_N_TYPES] = {
+  [ZIE_GGUF_U8] = 1,  [ZIE_GGUF_I8] = 1,  [ZIE_GGUF_U16] = 2, [ZIE_GGUF_I16] = 2,
+  [ZIE_GGUF_U32] = 4, [ZIE_GGUF_I32] = 4, [ZIE_GGUF_F32] = 4, [ZIE_GGUF_BOOL] = 1,
+  [ZIE_GGUF_U64] = 8, [ZIE_GGUF_I64] = 8, [ZIE_GGUF_F64] = 8,
 };
 
 /* ggml's tensor types; those that are absent have no known size. */
@@ -70,36 +64,13 @@ static const struct
 
 typedef struct
 {
-  const char *key;               /* in the strings */
-  MetaType type;
-  const guint8 *value;           /* in the mapping, checked to its end */
-} Meta;
-
-typedef struct
-{
   ZieTensorInfo info;
   guint64 offset;                /* from the start of the data */
   guint64 size;                  /* 0 where the type's is not known */
 } Entry;
 
-struct _ZieGguf
-{
-  GMappedFile *map;              /* owned */
-  char *path;                    /* owned */
-  GStringChunk *strings;         /* owned: keys, names, names of unknown types */
-  GArray *metadata;              /* owned: Meta by key */
-  GArray *tensors;               /* owned: ZieTensorInfo by place in the file */
-};
-
-/* A walk through the header.  After the first mistake everything reads as zero and PROBLEM stays. */
-typedef struct
-{
-  const guint8 *start, *at, *end;
-  const char *problem;           /* static words */
-} Walk;
-
 static gboolean
-fail (Walk *walk, const char *problem)
+fail (ZieGgufWalk *walk, const char *problem)
 {
   if (walk->problem == NULL)
     walk->problem = problem;
@@ -107,7 +78,7 @@ fail (Walk *walk, const char *problem)
 }
 
 static const guint8 *
-take (Walk *walk, guint64 size)
+take (ZieGgufWalk *walk, guint64 size)
 {
   const guint8 *at = walk->at;
 
@@ -121,42 +92,24 @@ take (Walk *walk, guint64 size)
 }
 
 static guint32
-peek_u32 (const guint8 *p)
-{
-  guint32 v;
-
-  memcpy (&v, p, 4);
-  return GUINT32_FROM_LE (v);
-}
-
-static guint64
-peek_u64 (const guint8 *p)
-{
-  guint64 v;
-
-  memcpy (&v, p, 8);
-  return GUINT64_FROM_LE (v);
-}
-
-static guint32
-take_u32 (Walk *walk)
+take_u32 (ZieGgufWalk *walk)
 {
   const guint8 *p = take (walk, 4);
 
-  return p != NULL ? peek_u32 (p) : 0;
+  return p != NULL ? zie_gguf_peek_u32 (p) : 0;
 }
 
 static guint64
-take_u64 (Walk *walk)
+take_u64 (ZieGgufWalk *walk)
 {
   const guint8 *p = take (walk, 8);
 
-  return p != NULL ? peek_u64 (p) : 0;
+  return p != NULL ? zie_gguf_peek_u64 (p) : 0;
 }
 
 /* A key or tensor name, copied and ended by NUL; NULL at a mistake. */
 static const char *
-take_name (ZieGguf *self, Walk *walk)
+take_name (ZieGguf *self, ZieGgufWalk *walk)
 {
   guint64 length = take_u64 (walk);
   const char *p;
@@ -176,84 +129,62 @@ take_name (ZieGguf *self, Walk *walk)
 }
 
 /* Steps over a value of TYPE, checking that it is all there. */
-static void
-skip_value (Walk *walk, guint32 type, guint nesting)
+void
+zie_gguf_skip_value (ZieGgufWalk *walk, guint32 type, guint nesting)
 {
   guint64 count, size;
   guint32 item;
 
-  if (type == TYPE_STRING)
+  if (type == ZIE_GGUF_STRING)
     take (walk, take_u64 (walk));
-  else if (type == TYPE_ARRAY)
+  else if (type == ZIE_GGUF_ARRAY)
     {
       item = take_u32 (walk);
       count = take_u64 (walk);
       if (nesting == MAX_NESTING)
         fail (walk, "arrays nested too deep");
-      else if (item < N_TYPES && meta_sizes[item] > 0)
+      else if (item < ZIE_GGUF_N_TYPES && zie_gguf_type_sizes[item] > 0)
         {
-          if (!g_uint64_checked_mul (&size, count, meta_sizes[item]))
+          if (!g_uint64_checked_mul (&size, count, zie_gguf_type_sizes[item]))
             fail (walk, "an array of more than 2^64 bytes");
           take (walk, size);
         }
       else      /* each turn takes eight bytes at least, so the file's end ends it */
         while (walk->problem == NULL && count-- > 0)
-          skip_value (walk, item, nesting + 1);
+          zie_gguf_skip_value (walk, item, nesting + 1);
     }
-  else if (type < N_TYPES)
-    take (walk, meta_sizes[type]);
+  else if (type < ZIE_GGUF_N_TYPES)
+    take (walk, zie_gguf_type_sizes[type]);
   else
     fail (walk, "an unknown type of value");
 }
 
 static gboolean
-set_problem (ZieGguf *self, const Walk *walk, const char *what, const char *name, GError **error)
+set_problem (ZieGguf *self, const ZieGgufWalk *walk, const char *what, const char *name, GError **error)
 {
   g_set_error (error, ZIE_ERROR, ZIE_ERROR_FILE_CORRUPT, "%s: %s%s%.200s%s at byte %" G_GSIZE_FORMAT ": %s", self->path,
                what, name ? " \"" : "", name ? name : "", name ? "\"" : "", (gsize)(walk->at - walk->start), walk->problem);
   return FALSE;
 }
 
-/* Both Meta and the pointers of check_names() begin with the string. */
+/* Both ZieGgufMeta and the pointers of check_names() begin with the string. */
 static int
 compare_names (gconstpointer a, gconstpointer b)
 {
   return strcmp (*(const char *const *)a, *(const char *const *)b);
 }
 
-static const Meta *
-find_meta (const ZieGguf *self, const char *key)
-{
-  guint low = 0, high = self->metadata->len;
-
-  while (low < high)
-    {
-      guint middle = low + (high - low) / 2;
-      const Meta *meta = &g_array_index (self->metadata, Meta, middle);
-      int order = strcmp (key, meta->key);
-
-      if (order == 0)
-        return meta;
-      if (order < 0)
-        high = middle;
-      else
-        low = middle + 1;
-    }
-
-  return NULL;
-}
-
 static gboolean
-read_metadata (ZieGguf *self, Walk *walk, guint64 n_keys, GError **error)
+read_metadata (ZieGguf *self, ZieGgufWalk *walk, guint64 n_keys, GError **error)
 {
   for (guint64 i = 0; i < n_keys; i++)
     {
-      Meta meta = { .key = take_name (self, walk) };
+      ZieGgufMeta meta = { .key = take_name (self, walk) };
       guint32 type = take_u32 (walk);
 
-      meta.type = (MetaType)type;
+      meta.type = (ZieGgufType)type;
       meta.value = walk->at;
-      skip_value (walk, type, 0);
+      zie_gguf_skip_value (walk, type, 0);
       if (walk->problem != NULL)
         return set_problem (self, walk, "metadata", meta.key, error);
       g_array_append_val (self->metadata, meta);
@@ -262,9 +193,9 @@ read_metadata (ZieGguf *self, Walk *walk, guint64 n_keys, GError **error)
   g_array_sort (self->metadata, compare_names);
   for (guint i = 1; i < self->metadata->len; i++)
     {
-      const char *key = g_array_index (self->metadata, Meta, i).key;
+      const char *key = g_array_index (self->metadata, ZieGgufMeta, i).key;
 
-      if (g_str_equal (g_array_index (self->metadata, Meta, i - 1).key, key))
+      if (g_str_equal (g_array_index (self->metadata, ZieGgufMeta, i - 1).key, key))
         {
           g_set_error (error, ZIE_ERROR, ZIE_ERROR_FILE_CORRUPT, "%s: metadata \"%.200s\" is there twice", self->path, key);
           return FALSE;
@@ -278,7 +209,7 @@ read_metadata (ZieGguf *self, Walk *walk, guint64 n_keys, GError **error)
 static gboolean
 read_layout (ZieGguf *self, guint32 *alignment, GError **error)
 {
-  const Meta *meta = find_meta (self, "general.alignment");
+  const ZieGgufMeta *meta = zie_gguf_find_meta (self, "general.alignment");
   g_autofree char *split = zie_gguf_get_meta (self, "split.count");
 
   *alignment = DEFAULT_ALIGNMENT;
@@ -286,7 +217,7 @@ read_layout (ZieGguf *self, guint32 *alignment, GError **error)
     {
       g_autofree char *found = zie_gguf_get_meta (self, "general.alignment");
 
-      *alignment = meta->type == TYPE_U32 ? peek_u32 (meta->value) : 0;
+      *alignment = meta->type == ZIE_GGUF_U32 ? zie_gguf_peek_u32 (meta->value) : 0;
       if (*alignment == 0 || *alignment > MAX_ALIGNMENT || (*alignment & (*alignment - 1)) != 0)
         {
           g_set_error (error, ZIE_ERROR, ZIE_ERROR_FILE_CORRUPT,
@@ -348,7 +279,7 @@ set_type (ZieGguf *self, Entry *entry, guint32 id, const guint64 *dims, GError *
 }
 
 static gboolean
-read_entry (ZieGguf *self, Walk *walk, Entry *entry, GError **error)
+read_entry (ZieGguf *self, ZieGgufWalk *walk, Entry *entry, GError **error)
 {
   guint64 dims[4] = { 0 };
   guint32 n_dims, type;
@@ -450,7 +381,7 @@ place_tensors (ZieGguf *self, GArray *entries, const guint8 *data, guint64 avail
 }
 
 static gboolean
-read_start (ZieGguf *self, Walk *walk, guint64 *n_tensors, guint64 *n_keys, GError **error)
+read_start (ZieGguf *self, ZieGgufWalk *walk, guint64 *n_tensors, guint64 *n_keys, GError **error)
 {
   const guint8 *magic = take (walk, 4);
   guint32 version = take_u32 (walk);
@@ -485,14 +416,14 @@ open_file (const char *path, GError **error)
 {
   g_autoptr(ZieGguf) self = g_new0 (ZieGguf, 1);
   g_autoptr(GArray) entries = g_array_new (FALSE, FALSE, sizeof (Entry));
-  Walk walk = { 0 };
+  ZieGgufWalk walk = { 0 };
   guint64 n_tensors, n_keys, data_start;
   guint32 alignment;
   gsize size;
 
   self->path = g_strdup (path);
   self->strings = g_string_chunk_new (4096);
-  self->metadata = g_array_new (FALSE, FALSE, sizeof (Meta));
+  self->metadata = g_array_new (FALSE, FALSE, sizeof (ZieGgufMeta));
   self->tensors = g_array_new (FALSE, FALSE, sizeof (ZieTensorInfo));
 
   if (!(self->map = zie_file_map (path, error)))
@@ -562,160 +493,4 @@ zie_gguf_get (const ZieGguf *self, guint index)
 {
   g_return_val_if_fail (index < self->tensors->len, NULL);
   return &g_array_index (self->tensors, ZieTensorInfo, index);
-}
-
-static void
-append_float (GString *text, double value)
-{
-  char buffer[G_ASCII_DTOSTR_BUF_SIZE];
-
-  g_string_append (text, g_ascii_formatd (buffer, sizeof buffer, "%.9g", value));
-}
-
-/* Appends a value that skip_value() has checked, in a header that ends at END; returns what follows it. */
-static const guint8 *
-append_value (GString *text, MetaType type, const guint8 *p, const guint8 *end, gboolean is_quoted)
-{
-  Walk walk = { .start = p, .at = p, .end = end };
-  guint64 count, v64 = 0;
-  guint32 item, v32 = 0;
-  guint16 v16 = 0;
-  float f;
-  double d;
-
-  if (type < N_TYPES && meta_sizes[type] == 2)
-    memcpy (&v16, p, 2);
-  else if (type < N_TYPES && meta_sizes[type] == 4)
-    v32 = peek_u32 (p);
-  else if (type < N_TYPES && meta_sizes[type] == 8)
-    v64 = peek_u64 (p);
-  v16 = GUINT16_FROM_LE (v16);
-
-  switch (type)
-    {
-    case TYPE_U8:
-      g_string_append_printf (text, "%u", p[0]);
-      break;
-    case TYPE_I8:
-      g_string_append_printf (text, "%d", (gint8)p[0]);
-      break;
-    case TYPE_U16:
-      g_string_append_printf (text, "%u", v16);
-      break;
-    case TYPE_I16:
-      g_string_append_printf (text, "%d", (gint16)v16);
-      break;
-    case TYPE_U32:
-      g_string_append_printf (text, "%u", v32);
-      break;
-    case TYPE_I32:
-      g_string_append_printf (text, "%d", (gint32)v32);
-      break;
-    case TYPE_F32:
-      memcpy (&f, &v32, 4);
-      append_float (text, f);
-      break;
-    case TYPE_BOOL:
-      g_string_append (text, p[0] ? "true" : "false");
-      break;
-    case TYPE_U64:
-      g_string_append_printf (text, "%" G_GUINT64_FORMAT, v64);
-      break;
-    case TYPE_I64:
-      g_string_append_printf (text, "%" G_GINT64_FORMAT, (gint64)v64);
-      break;
-    case TYPE_F64:
-      memcpy (&d, &v64, 8);
-      append_float (text, d);
-      break;
-    case TYPE_STRING:
-      {
-        guint64 length = peek_u64 (p);
-        g_autofree char *valid = g_utf8_make_valid ((const char *)p + 8, (gssize)length);
-
-        if (is_quoted)
-          zie_json_append_string (text, valid);
-        else
-          g_string_append (text, valid);
-        return p + 8 + length;
-      }
-    case TYPE_ARRAY:
-      skip_value (&walk, TYPE_ARRAY, 0);
-      item = peek_u32 (p);
-      count = peek_u64 (p + 4);
-      p += 12;
-      g_string_append_c (text, '[');
-      for (guint64 i = 0; i < count; i++)
-        {
-          if (i > 0)
-            g_string_append (text, ", ");
-          if (i == ZIE_GGUF_META_ITEMS)
-            {
-              g_string_append (text, "…");
-              break;
-            }
-          p = append_value (text, (MetaType)item, p, end, TRUE);
-        }
-      g_string_append_c (text, ']');
-      return walk.at;
-    case N_TYPES:
-    default:
-      g_assert_not_reached ();
-    }
-
-  return p + meta_sizes[type];
-}
-
-char *
-zie_gguf_get_meta (const ZieGguf *self, const char *key)
-{
-  const Meta *meta = find_meta (self, key);
-  GString *text;
-
-  if (meta == NULL)
-    return NULL;
-
-  text = g_string_new (NULL);
-  append_value (text, meta->type, meta->value,
-                (const guint8 *)g_mapped_file_get_contents (self->map) + g_mapped_file_get_length (self->map), FALSE);
-  return g_string_free (text, FALSE);
-}
-
-/* The items of an array of TYPE under KEY; NULL: it is no such thing. */
-static const guint8 *
-find_array (const ZieGguf *self, const char *key, MetaType type, guint64 *n)
-{
-  const Meta *meta = find_meta (self, key);
-
-  if (meta == NULL || meta->type != TYPE_ARRAY || peek_u32 (meta->value) != type)
-    return NULL;
-  *n = peek_u64 (meta->value + 4);
-  return meta->value + 12;
-}
-
-gboolean
-zie_gguf_get_strings (const ZieGguf *self, const char *key, ZieGgufStrings *strings)
-{
-  strings->at = find_array (self, key, TYPE_STRING, &strings->n);
-  return strings->at != NULL;
-}
-
-const char *
-zie_gguf_next_string (ZieGgufStrings *strings, gsize *length)
-{
-  const char *text;
-
-  if (strings->n == 0)
-    return NULL;
-  *length = (gsize)peek_u64 (strings->at);
-  text = (const char *)strings->at + 8;
-  strings->at += 8 + *length;
-  strings->n--;
-  return text;
-}
-
-const guint8 *
-zie_gguf_get_int32s (const ZieGguf *self, const char *key, guint64 *n)
-{
-  return find_array (self, key, TYPE_I32, n);
 }
