@@ -259,6 +259,7 @@ zie_pipeline_run (ZiePipeline *self, GError **error)
   const ZiePlan *plan = self->plan;
   const ZieRequest *request = self->request;
   Picture picture = { .pipeline = self, .n_steps = request->n_steps,
+                      .index = CLAMP (self->n_made, 0, MAX (request->n_images, 1) - 1),      /* what all is prepared for now */
                       .decode_seconds = plan->stages[ZIE_STAGE_DECODE].seconds / MAX (request->n_images, 1) };
   ZieStageSink sink = { on_progress, on_step, on_band, &picture };
   double seconds[ZIE_N_STAGES] = { 0 };

@@ -107,6 +107,8 @@ run_on (Fixture *f, ZieEngine *engine, GError **error)
           f->planned = less;
           f->n_down++;
         }
+      if (event->type == ZIE_EVENT_STAGE || event->type == ZIE_EVENT_STEP)
+        g_assert_cmpint (event->image_index, >=, n_seen);        /* nothing of a picture that has left */
       if (event->type == ZIE_EVENT_IMAGE)
         {
           gsize size;
