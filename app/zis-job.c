@@ -406,10 +406,11 @@ step_down (ZisJob *self, ZiePlan *plan)
   g_autofree char *peak = g_format_size (zis_plan_get_peak (plan));
 
   zis_job_set_plan (self, plan);
-  begin_picture (self, self->image_index);
+  /* What has been finished is; nothing may have been told yet of the one after it. */
+  begin_picture (self, CLAMP (self->n_done, self->image_index, MAX (self->request.n_images, 1) - 1));
   /* Translators: %s is an amount of memory. */
   take_note (self, g_strdup_printf (_("There is less graphics memory than there was. The picture begins again and makes do with %s."),
-                       peak));
+                                    peak));
 }
 
 /* The layer's name, which the engine has, is for the report. */
@@ -418,15 +419,15 @@ describe_redo (ZieStage stage)
 {
   static const char *const sentences[ZIE_N_STAGES] = {
     N_("Reading the prompt gave unusable numbers. It is done again, more exactly and more slowly."),
-        N_("Preparing the picture gave unusable numbers. It is done again, more exactly and more slowly."),
-            N_("Painting gave unusable numbers. It is done again, more exactly and more slowly."),
-                N_("Developing the picture gave unusable numbers. It is done again, more exactly and more slowly."),
-            };
+    N_("Preparing the picture gave unusable numbers. It is done again, more exactly and more slowly."),
+    N_("Painting gave unusable numbers. It is done again, more exactly and more slowly."),
+    N_("Developing the picture gave unusable numbers. It is done again, more exactly and more slowly."),
+  };
 
   return g_strdup (_(sentences[stage]));
 }
 
-/* A job that begins again may come by the same picture twice. */
+/* The engine tells of each picture once; what is counted here and kept does not depend on it. */
 static void
 count_picture (ZisJob *self, int index)
 {

@@ -126,7 +126,7 @@ test_one_paintable_a_picture (void)
   g_assert_cmpint (zis_paintable_get_height (first), ==, 48);
 }
 
-/* Twice the same picture: a job that began again by a smaller plan comes by it once more. */
+/* Twice the same picture, which the engine does not tell, is one. */
 static void
 test_counts_each_picture_once (void)
 {
