@@ -36,7 +36,8 @@ on_job_plan (ZisWindow *self)
 static void
 on_job_note (ZisWindow *self)
 {
-  if (self->job && zis_job_get_note (self->job))
+  /* A window that finishes its work in the background shows nothing. */
+  if (self->job && zis_job_get_note (self->job) && gtk_widget_get_mapped (GTK_WIDGET (self)))
     zis_window_toast (self, zis_job_get_note (self->job), NULL, NULL);
 }
 
@@ -142,10 +143,12 @@ notify_done (ZisWindow *self, ZisJob *job)
   else
     title = g_strdup (_("A picture could not be made"));
 
-  /* Who looks at the window sees it; who listens hears the end of a job and no steps: those are the progress bar's. */
+  /* Who looks at the window sees it; who listens hears the end of a job and no steps: those are the progress bar's.  An error
+   * says itself. */
   if (gtk_window_is_active (GTK_WINDOW (self)))
     {
-      zis_compat_say (GTK_WIDGET (self), title);
+      if (zis_job_get_state (job) == ZIS_JOB_DONE)
+        zis_compat_say (GTK_WIDGET (self), title);
       return;
     }
   if (!g_settings_get_boolean (self->settings, "notify"))

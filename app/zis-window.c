@@ -38,14 +38,18 @@ dismiss_later (gpointer toast)
   return G_SOURCE_REMOVE;
 }
 
-/* libadwaita 1.2 uses a toast after it freed it that goes before it was drawn once. */
-static void
+/* libadwaita 1.2 uses a toast after it freed it that goes before it was drawn once.  Returns when it goes: then the next one
+ * comes. */
+static gint64
 dismiss (AdwToast *toast, gint64 shown_us)
 {
-  if (g_get_monotonic_time () - shown_us > TOAST_MIN_US)
+  gint64 now = g_get_monotonic_time (), goes = MAX (now, shown_us + TOAST_MIN_US);
+
+  if (goes == now)
     adw_toast_dismiss (toast);
   else
-    g_timeout_add_full (G_PRIORITY_DEFAULT, TOAST_MIN_US / 1000, dismiss_later, g_object_ref (toast), g_object_unref);
+    g_timeout_add_full (G_PRIORITY_DEFAULT, (guint)((goes - now) / 1000) + 1, dismiss_later, g_object_ref (toast), g_object_unref);
+  return goes;
 }
 
 void
@@ -69,10 +73,8 @@ zis_window_toast (ZisWindow *self, const char *text, const char *button, const c
     }
 
   /* What is news takes the place of what was; it would else be told when that one's time is over. */
-  if (self->toast)
-    dismiss (self->toast, self->toast_us);
+  self->toast_us = self->toast ? dismiss (self->toast, self->toast_us) : g_get_monotonic_time ();
   g_set_object (&self->toast, toast);
-  self->toast_us = g_get_monotonic_time ();
   adw_toast_overlay_add_toast (self->toasts, toast);
 }
 
