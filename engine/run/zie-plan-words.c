@@ -116,10 +116,10 @@ zie_plan_to_text (const ZiePlan *self)
                               weights, memory, p->flops / 1e12, p->seconds);
     }
   g_string_append_printf (s, "\npeak of memory %s (arena %s), about %.1f s\n", ram, arena, self->seconds);
-  g_string_append_printf (s, "decode: %s; the picture comes in %d piece%s\n", decode, zie_plan_get_n_bands (self),
-                          zie_plan_get_n_bands (self) == 1 ? "" : "s");
   if (self->lock_seconds > 0)
     g_string_append_printf (s, "of that %.1f s to lock memory of the host, once\n", self->lock_seconds);
+  g_string_append_printf (s, "decode: %s; the picture comes in %d piece%s\n", decode, zie_plan_get_n_bands (self),
+                          zie_plan_get_n_bands (self) == 1 ? "" : "s");
   if (self->has_device_memory)
     {
       g_autofree char *vram = g_format_size_full (self->vram_peak, G_FORMAT_SIZE_IEC_UNITS);

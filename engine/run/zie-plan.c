@@ -366,15 +366,15 @@ choose_decode (ZiePlan *self, Counting *counting, const ZieBudget *budget, Lack 
   return fits && fit (self, budget, lack);
 }
 
-/* What a decode spills to is locked before the job begins, unless the last one left it.  It does not choose the decode: the next picture
- * of that kind finds it there. */
+/* What a decode spills to is locked before the job begins, unless the last one left it (zie_pipeline_run() keeps that by the same
+ * rule).  It does not choose the decode: the next picture of that kind finds it there. */
 static void
 add_locking (ZiePlan *self)
 {
-  guint64 held = self->device.host_held;
+  guint64 held = self->device.host_held, spare = self->budget.ram > 0 ? 0 : ZIE_SPARE_LOCKED;
 
   if (!self->has_device_memory || !zie_vae_cut_spills (&self->decode.cut)
-      || (held >= self->host_arena && held - self->host_arena <= ZIE_SPARE_LOCKED))
+      || (held >= self->host_arena && held - self->host_arena <= spare))
     return;
   self->lock_seconds = (double)self->host_arena / LOCK_BYTES_PER_SECOND;
   self->seconds += self->lock_seconds;
