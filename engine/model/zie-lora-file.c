@@ -6,6 +6,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "zie-file.h"
 #include "zie-json.h"
 
 #define MAX_RANK 8192
@@ -239,6 +240,7 @@ read_patterns (Metadata *self, const char *path, JsonObject *object, GError **er
               "%s: \"alpha_pattern\" of its configuration cannot be used: expected at most %d regular expressions with a number above 0 "
               "each, found \"%.60s\"",
               path, MAX_PATTERNS, key);
+          zie_file_mend_error (error);           /* a name that was cut may end within a letter */
           return FALSE;
         }
       g_array_append_val (self->patterns, pattern);
