@@ -40,6 +40,8 @@ plain (char *text)
       *end = '\0';
       return text + 1;
     }
+  if (*text == '#')
+    return text + strlen (text);
   if ((end = strstr (text, " #")) != NULL)
     *end = '\0';
   return g_strchomp (text);
