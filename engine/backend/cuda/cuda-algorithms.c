@@ -101,12 +101,12 @@ read_file (CudaAlgorithms *self)
 
   if (g_stat (self->path, &now) != 0 || !S_ISREG (now.st_mode) || is_known (self, &now))
     return;
-  self->seen = now;
   if (!(file = g_mapped_file_new (self->path, FALSE, &error)))
     {
       g_debug ("algorithms: %s", error->message);
       return;
     }
+  self->seen = now;
   if (g_mapped_file_get_length (file) > MAX_FILE_SIZE)
     {
       g_debug ("algorithms: %s has %" G_GSIZE_FORMAT " bytes, at most %d were expected; it is not read", self->path,
@@ -163,7 +163,8 @@ write_file (CudaAlgorithms *self)
   g_mkdir_with_parents (folder, 0700);
   if (!g_file_set_contents_full (self->path, text->str, (gssize)text->len, G_FILE_SET_CONTENTS_CONSISTENT, 0600, &error))
     g_debug ("algorithms: %s; they are timed again in the next run", error->message);
-  if (error != NULL || g_stat (self->path, &self->seen) != 0)
+  /* Another process may have put its own there meanwhile. */
+  if (error != NULL || g_stat (self->path, &self->seen) != 0 || (gsize)self->seen.st_size != text->len)
     self->seen = (GStatBuf) { 0 };
 }
 
