@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Closing while pictures are being made asks once, and can finish without the window; the computer stays awake meanwhile."""
 import os
+import threading
 import studio as s
 from studio import ui, check
 
@@ -52,8 +53,8 @@ check(app.find('image', '^Picture: a green frog'), 'a picture that could not be 
 
 # 4: not to be suspended, GTK_APPLICATION_INHIBIT_SUSPEND.  Whoever ends takes it along without a word.
 asked = []
-while not asked or asked[-1] != 'uninhibit 3':
-    asked.append(manager.stdout.readline().rstrip('\n'))
+threading.Thread(target=lambda: [asked.append(line.rstrip('\n')) for line in manager.stdout], daemon=True).start()
+ui.wait(lambda: asked[-1:] == ['uninhibit 3'], 30, 'the end of what keeps the computer awake')
 check([a for a in asked if not a.startswith('un')] == ['inhibit %d 4 Pictures are being made' % i for i in (1, 2, 3)],
       'the computer is kept awake while pictures are made, and no longer: %s' % asked)
 s.end(app)

@@ -56,15 +56,18 @@ def labels(app):
     return [a for a in app.root().walk()
             if a.role == 'label' and ui.shown(a) and a.name not in ('', 'GtkLabel') and is_within(a) and is_active(a)]
 
-def measure_gauge(app, state):
-    """others' memory, ours, and what is free, from left to right; what is narrow lies between them"""
+def find_bars(app):
+    """others' memory, ours, and what is free, from left to right, in each row of pixels that has them; what is narrow lies between"""
     button = next(a for a in app.all() if 'in all' in a.name)
     bars = []
     for row in Screen().rows(button):
         runs = [(colour, len(list(same))) for colour, same in itertools.groupby(row)]
         wide = [colour for colour, length in runs if length > 20]
         if len(wide) == 3: bars.append((wide, [colour for colour, length in runs if length == 2]))
-    if not bars: raise ui.Missing('the three parts of the gauge')
+    return bars
+
+def measure_gauge(app, state):
+    bars = ui.wait(lambda: find_bars(app), 10, 'the three parts of the gauge')
     (others, ours, free), between = bars[len(bars) // 2]
     ratios = ratio(others, free), ratio(ours, free)
     check(free in between and min(ratios) >= GRAPHICS, '%s: the gauge’s parts have %.1f:1 and %.1f:1, and its ground between them' % (state, *ratios))
