@@ -106,7 +106,8 @@ static void
 zis_application_init (ZisApplication *self)
 {
   const GOptionEntry options[] = {
-    { "version", 0, 0, G_OPTION_ARG_NONE, NULL, N_("Say the version"), NULL }, { NULL, 0, 0, 0, NULL, NULL, NULL },
+    { "version", 0, 0, G_OPTION_ARG_NONE, NULL, N_("Say the version"), NULL },
+    { 0 },
   };
 
   g_application_add_main_option_entries (G_APPLICATION (self), options);
@@ -114,7 +115,7 @@ zis_application_init (ZisApplication *self)
   g_application_set_option_context_parameter_string (G_APPLICATION (self), _("[FILE.png]"));
   g_application_set_option_context_summary (G_APPLICATION (self),
                                             _("Pictures from sentences, made on your own computer.  FILE.png is "
-                                                                    "shown; if it carries a recipe, the window offers to use it."));
+                                              "shown; if it carries a recipe, the window offers to use it."));
 }
 
 /* What pictures took goes back to the system.  Left alone, glibc gives each short-lived worker that loads, scales or saves
