@@ -736,4 +736,7 @@ class Terminal(Folder):
 
 
 if __name__ == "__main__":
+    # Whoever runs the tests may ignore some (nohup does), and the program leaves ignored what it was started with.
+    for stops in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(stops, signal.default_int_handler if stops == signal.SIGINT else signal.SIG_DFL)
     unittest.main(argv=[sys.argv[0], *sys.argv[3:]])
