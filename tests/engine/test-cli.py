@@ -382,7 +382,9 @@ class Generate(Folder):
             self.skipTest("/proc cannot be hidden here")
         done = subprocess.run([*inside, ZIMAGE, "generate", "-p", "a cat", *TINY, "-o", "a.png"], capture_output=True, check=False,
                               cwd=self.folder, env=environment)
-        self.assertEqual(done.returncode, 0, done.stderr.decode())
+        # The search for leaks, in a build that has it, reads /proc, its options too, and fails when all is done.
+        if b"LeakSanitizer has encountered" not in done.stderr:
+            self.assertEqual(done.returncode, 0, done.stderr.decode())
         self.assertEqual(self.read("a.png")[:4], b"\x89PNG")
 
     def test_lora(self):
