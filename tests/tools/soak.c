@@ -19,6 +19,7 @@
  * Prints what was seen, also when --seconds are over (no further job but the last probe) or at SIGTERM (none at
  * all); exit status 1 if anything was not so. */
 
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -407,6 +408,12 @@ judge_memory (Soak *self)
   printf ("memory of the process: %.1f MiB after the third job, %.1f at last (%+.2f %%)\n",
           (double)self->third.anonymous / 0x1p20, (double)self->last.anonymous / 0x1p20,
           100 * ((double)self->last.anonymous / (double)self->third.anonymous - 1));
+  if (self->third.devices > 0)
+    {
+      double third = (double)(self->third.anonymous + self->third.devices), last = (double)(self->last.anonymous + self->last.devices);
+
+      printf ("with the weights locked for the card: %.1f MiB after the third job, %.1f at last (%+.2f %%)\n", third / 0x1p20, last / 0x1p20, 100 * (last / third - 1));
+    }
   soak_memory_print (&self->last, &self->third, "since the third job");
   soak_memory_print_grown (self->third_list, self->last_list);
   if (n_draws > 0 && !self->has_seen)
@@ -547,6 +554,10 @@ main (int argc, char **argv)
   Soak self = { 0 };
   char *folder = NULL;
 
+#if defined M_ARENA_MAX && defined M_MMAP_THRESHOLD
+  mallopt (M_ARENA_MAX, 2);                      /* as the window has it (app/zis-application.c), which lives as long as this */
+  mallopt (M_MMAP_THRESHOLD, 1024 * 1024);
+#endif
   setvbuf (stdout, NULL, _IOLBF, 0);             /* who stops it wants to see how far it came */
   g_option_context_add_main_entries (context, entries, NULL);
   if (!g_option_context_parse (context, &argc, &argv, &error) || (hog_index < 0 && (argc == 2) + is_shallow + is_tiny != 1) || n_jobs <= PROBE)
