@@ -30,7 +30,6 @@ struct _ZisJob
   gint64 picture_start_us, decode_start_us, now_us;   /* of the events' clock; 0 = not yet */
   int step, n_steps;
   int image_index;
-  gboolean *has_picture; /* owned: of each of the request's pictures */
   int n_done;
   double fraction;
 };
@@ -193,7 +192,6 @@ zis_job_finalize (GObject *object)
   g_clear_pointer (&self->detail, g_free);
   g_clear_pointer (&self->status, g_free);
   g_clear_pointer (&self->note, g_free);
-  g_clear_pointer (&self->has_picture, g_free);
   g_clear_object (&self->paintable);
   g_clear_pointer (&self->plan, zie_plan_unref);
   g_clear_error (&self->error);
@@ -238,7 +236,6 @@ zis_job_new (const ZieRequest *request)
 
   zie_request_copy (&self->request, request);
   self->n_steps = request->n_steps;
-  self->has_picture = g_new0 (gboolean, MAX (1, request->n_images));
   self->title = g_strdup (request->prompt);
   g_strdelimit (self->title, "\n\r\t", ' ');
   self->detail = g_strdup_printf (_("%d × %d · seed %" PRIu64), request->width, request->height,
@@ -312,12 +309,6 @@ int
 zis_job_get_n_done (ZisJob *self)
 {
   return self->n_done;
-}
-
-gboolean
-zis_job_has_picture (ZisJob *self, int index)
-{
-  return index >= 0 && index < self->request.n_images && self->has_picture[index];
 }
 
 const char *
@@ -427,17 +418,6 @@ describe_redo (ZieStage stage)
   return g_strdup (_(sentences[stage]));
 }
 
-/* The engine tells of each picture once; what is counted here and kept does not depend on it. */
-static void
-count_picture (ZisJob *self, int index)
-{
-  if (index < 0 || index >= self->request.n_images || self->has_picture[index])
-    return;
-
-  self->has_picture[index] = TRUE;
-  self->n_done++;
-}
-
 /* The engine speaks of time after each step only: the decode's is what was expected of it, then what its first bands
  * took. */
 static void
@@ -493,7 +473,7 @@ handle_progress (ZisJob *self, const ZieEvent *event)
       break;
     case ZIE_EVENT_IMAGE:
       enter_decode (self, 1);
-      count_picture (self, event->image_index);
+      self->n_done++;
       zis_paintable_set_image (self->paintable, event->image.image);
       break;
     case ZIE_EVENT_REDO: take_note (self, describe_redo (event->redo.stage)); break;

@@ -35,9 +35,8 @@ double zis_job_get_fraction (ZisJob *self);
  * under a reader's eyes.  Borrowed. */
 ZisPaintable *zis_job_get_paintable (ZisJob *self);
 int zis_job_get_image_index (ZisJob *self);
-/* Pictures finished so far, each once. */
+/* Pictures finished so far. */
 int zis_job_get_n_done (ZisJob *self);
-gboolean zis_job_has_picture (ZisJob *self, int index);
 /* Something out of the ordinary that whoever waits should know, as a sentence: a step down to less memory, a stage that is computed
  * again.  NULL: nothing.  Notified for each. */
 const char *zis_job_get_note (ZisJob *self);

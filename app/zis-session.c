@@ -586,19 +586,17 @@ void
 zis_session_handle_event (ZisSession *self, ZieEvent *event)
 {
   ZisJob *job = zis_queue_get_running (self->queue);
-  gboolean is_known;
 
   if (!job || (event->job_id != 0 && (!self->running || event->job_id != zie_job_get_id (self->running))))
     return;
 
   g_object_ref (self);             /* the last job's end may end the window, and with it the session */
   g_object_ref (job);
-  is_known = event->type == ZIE_EVENT_IMAGE && zis_job_has_picture (job, event->image_index);
   zis_job_handle_event (job, event);
   if (self->report)
     zie_report_add_event (self->report, event);
 
-  if (event->type == ZIE_EVENT_IMAGE && !is_known && zis_job_get_state (job) != ZIS_JOB_CANCELLING)
+  if (event->type == ZIE_EVENT_IMAGE && zis_job_get_state (job) != ZIS_JOB_CANCELLING)
     g_signal_emit (self, signals[SIGNAL_PICTURE], 0, job, event->image_index, event);
 
   if (event->type == ZIE_EVENT_FINISHED)

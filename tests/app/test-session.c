@@ -104,33 +104,6 @@ test_device_lost (void)
   g_assert_cmpuint (zis_queue_get_n_jobs (zis_session_get_queue (session)), ==, 0);
 }
 
-/* A picture that comes twice is told of once: the strip and the folder hold it once. */
-static void
-test_picture_twice (void)
-{
-  g_autoptr(GSettings) settings = g_settings_new (ZIS_APP_ID);
-  g_autoptr(ZisSession) session = zis_session_new (settings);
-  g_auto(ZieRequest) request = { 0 };
-  ZieEvent event = { .type = ZIE_EVENT_IMAGE };
-  ZisJob *job;
-  Seen seen = { 0 };
-
-  init_request (&request, "a fox");
-  request.width = request.height = 64;
-  request.n_images = 2;
-  job = zis_session_generate (session, &request, NULL);
-  g_signal_connect (session, "picture", G_CALLBACK (on_picture), &seen);
-  zis_job_set_state (job, ZIS_JOB_RUNNING);
-  event.image.image = zie_image_new (64, 64, 64 * 3, g_bytes_new_take (g_malloc0 (64 * 64 * 3), 64 * 64 * 3));
-  zis_session_handle_event (session, &event);
-  zis_session_handle_event (session, &event);
-  g_assert_cmpint (seen.n_pictures, ==, 1);
-  event.image_index = 1;
-  zis_session_handle_event (session, &event);
-  g_assert_cmpint (seen.n_pictures, ==, 2);
-  zie_image_unref (event.image.image);
-}
-
 static ZisSession *
 open_demo (GSettings *settings)
 {
@@ -407,7 +380,6 @@ main (int argc, char *argv[])
   g_test_add_func ("/session/no-model", test_no_model);
   g_test_add_func ("/session/queue-while-loading", test_queue_while_loading);
   g_test_add_func ("/session/device-lost", test_device_lost);
-  g_test_add_func ("/session/picture-twice", test_picture_twice);
   g_test_add_func ("/session/two-jobs", test_two_jobs);
   g_test_add_func ("/session/cancel", test_cancel);
   g_test_add_func ("/session/close", test_close);

@@ -12,7 +12,7 @@ typedef enum
   ZIE_EVENT_STEP,        /* a step ended; conflated */
   ZIE_EVENT_PREVIEW,     /* conflated: only the newest of a job waits in the queue */
   ZIE_EVENT_TILE,        /* a finished band of the picture; never dropped */
-  ZIE_EVENT_IMAGE,       /* a finished picture; never dropped */
+  ZIE_EVENT_IMAGE,       /* a finished picture, each once; never dropped */
   ZIE_EVENT_PLAN,        /* the device has less memory than it had: by a smaller plan the job goes on with the picture that is missing; never dropped */
   ZIE_EVENT_REDO,        /* a stage gave numbers that are not finite: it is computed again in f32 on the CPU; never dropped */
   ZIE_EVENT_FINISHED,    /* exactly one a job, always its last */
