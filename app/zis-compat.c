@@ -312,6 +312,16 @@ zis_compat_ask (GtkWindow *parent, const char *heading, const char *body, const 
   for (guint i = 0; i < n_answers; i++)
     {
       adw_alert_dialog_add_response (ADW_ALERT_DIALOG (dialog), answers[i].id, answers[i].label);
+gboolean
+zis_compat_has_dialog (AdwApplicationWindow *window)
+{
+#if ADW_CHECK_VERSION (1, 5, 0)
+  return adw_application_window_get_visible_dialog (window) != NULL;
+#else
+  return FALSE;
+#endif
+}
+
       adw_alert_dialog_set_response_appearance (ADW_ALERT_DIALOG (dialog), answers[i].id, answers[i].appearance);
     }
   adw_alert_dialog_set_close_response (ADW_ALERT_DIALOG (dialog), answers[0].id);

@@ -67,6 +67,9 @@ void zis_compat_show_about (GtkWindow *parent);
 void zis_compat_show_preferences (GtkWindow *parent, const char *title, AdwPreferencesPage *page);
 
 /* Opens FILE's folder in the file manager, FILE selected where the desktop can. */
+/* Whether a dialog inside WINDOW is open (from libadwaita 1.5 on they are; before they were windows). */
+gboolean zis_compat_has_dialog (AdwApplicationWindow *window);
+
 void zis_compat_show_in_folder (GtkWindow *parent, GFile *file);
 
 G_END_DECLS

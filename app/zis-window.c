@@ -6,7 +6,9 @@
 #include "zis-application.h"
 #include "zis-compat.h"
 #include "zis-error-text.h"
+#include "zis-job.h"
 #include "zis-model-parts.h"
+#include "zis-queue.h"
 #include "zis-recipe.h"
 #include "zis-session.h"
 
@@ -379,14 +381,16 @@ take_content (ZisWindow *self)
   GET (queue_list);
 }
 
-/* Seen before the widgets, of which some swallow Escape; but an open popover has the first claim on it. */
+/* Seen before the widgets, of which some swallow Escape; but an open popover or dialog has the first claim on it. */
 static gboolean
 on_key (GtkEventControllerKey *controller, guint key, guint code, GdkModifierType state, gpointer user_data)
 {
-  GtkWidget *focus = gtk_root_get_focus (GTK_ROOT (user_data));
+  ZisWindow *self = user_data;
+  ZisJob *running = zis_queue_get_running (zis_session_get_queue (self->session));
+  GtkWidget *focus = gtk_root_get_focus (GTK_ROOT (self));
 
-  if (key != GDK_KEY_Escape || (state & gtk_accelerator_get_default_mod_mask ())
-      || (focus && gtk_widget_get_ancestor (focus, GTK_TYPE_POPOVER)))
+  if (!running || zis_job_get_state (running) != ZIS_JOB_RUNNING || key != GDK_KEY_Escape || (state & gtk_accelerator_get_default_mod_mask ())
+      || (focus && gtk_widget_get_ancestor (focus, GTK_TYPE_POPOVER)) || zis_compat_has_dialog (ADW_APPLICATION_WINDOW (self)))
     return GDK_EVENT_PROPAGATE;
 
   return gtk_widget_activate_action (user_data, "win.cancel", NULL) ? GDK_EVENT_STOP : GDK_EVENT_PROPAGATE;
@@ -426,6 +430,7 @@ connect_everything (ZisWindow *self)
 
   g_signal_connect_object (self->session, "notify::state", G_CALLBACK (on_session_state), self, G_CONNECT_SWAPPED);
   g_signal_connect_object (self->session, "model-changed", G_CALLBACK (on_model_changed), self, G_CONNECT_SWAPPED);
+  /* TRUE also of an action that is not enabled, hence the question above. */
   g_signal_connect_object (self->pictures, "items-changed", G_CALLBACK (on_pictures_changed), self, G_CONNECT_SWAPPED);
   g_signal_connect_object (self->pictures, "notify::n-saving", G_CALLBACK (zis_window_leave_if_idle), self, G_CONNECT_SWAPPED);
   g_signal_connect_object (self->pictures, "save-failed", G_CALLBACK (on_save_failed), self, 0);
