@@ -387,20 +387,50 @@ zis_picture_drop_thumbnail (ZisPicture *self)
     }
 }
 
+/* What is not on this computer (a camera, a server, dropped by a browser) is fetched into a file of our own. */
+static char *
+fetch (const char *uri, GCancellable *cancellable, GError **error)
+{
+  g_autoptr(GFile) file = g_file_new_for_uri (uri), copy = NULL;
+  g_autoptr(GFileIOStream) stream = NULL;
+
+  copy = g_file_new_tmp ("zimage-studio-XXXXXX.png", &stream, error);
+  if (!copy)
+    return NULL;
+  if (!g_file_copy (file, copy, G_FILE_COPY_OVERWRITE, cancellable, NULL, NULL, error))
+    {
+      g_file_delete (copy, NULL, NULL);
+      g_prefix_error (error, "%s: ", uri);
+      return NULL;
+    }
+
+  return g_file_get_path (copy);
+}
+
 static void
 load_thread (GTask *task, gpointer source, gpointer data, GCancellable *cancellable)
 {
   Reading *self = data;
   GError *error = NULL;
-  ZieImage *image = self->image ? zie_image_ref (self->image) : zie_image_load_png (self->path, &error);
+  gboolean is_fetched = !self->image && !self->path;
+  ZieImage *image = NULL;
+
+  if (is_fetched)
+    self->path = fetch (self->uri, cancellable, &error);
+  if (self->image)
+    image = zie_image_ref (self->image);
+  else if (self->path)
+    image = zie_image_load_png (self->path, &error);
+  if (image)
+    read_request (self);
+  if (is_fetched && self->path)
+    g_unlink (self->path);
 
   if (!image)
     {
       g_task_return_error (task, error);
       return;
     }
-
-  read_request (self);
   g_task_return_pointer (task, image, (GDestroyNotify) zie_image_unref);
 }
 

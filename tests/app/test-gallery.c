@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <string.h>
+
 #include <glib/gstdio.h>
 
 #include "zis-gallery-model.h"
@@ -140,6 +142,12 @@ on_loaded (GObject *object, GAsyncResult *result, gpointer user_data)
   *(ZieImage **) user_data = zis_picture_load_finish (ZIS_PICTURE (object), result, NULL);
 }
 
+static void
+on_result (GObject *object, GAsyncResult *result, gpointer user_data)
+{
+  *(GAsyncResult **) user_data = g_object_ref (result);
+}
+
 /* A folder that cannot be written loses nothing: the picture stays and is saved once it can be. */
 static void
 test_failed_save (Fixture *f, gconstpointer data)
@@ -172,6 +180,24 @@ test_failed_save (Fixture *f, gconstpointer data)
   g_settings_set_string (f->settings, "output-folder", f->folder);
 }
 
+/* What lies elsewhere is fetched, and what cannot be is an error, not a crash. */
+static void
+test_elsewhere (void)
+{
+  g_autoptr(GFile) file = g_file_new_for_uri ("nowhere://example.com/a.png");
+  g_autoptr(ZisPicture) picture = zis_picture_new_for_file (file, 0);
+  g_autoptr(GAsyncResult) result = NULL;
+  g_autoptr(GError) error = NULL;
+
+  g_assert_null (g_file_peek_path (file));
+  zis_picture_load_async (picture, NULL, on_result, &result);
+  while (!result)
+    g_main_context_iteration (NULL, TRUE);
+  g_assert_null (zis_picture_load_finish (picture, result, &error));
+  g_assert_nonnull (error);
+  g_assert_nonnull (strstr (error->message, "nowhere://example.com/a.png"));
+}
+
 int
 main (int argc, char *argv[])
 {
@@ -182,5 +208,6 @@ main (int argc, char *argv[])
   g_test_add ("/gallery/kept", Fixture, NULL, set_up, test_kept, tear_down);
   g_test_add ("/gallery/not-kept", Fixture, NULL, set_up, test_not_kept, tear_down);
   g_test_add ("/gallery/failed-save", Fixture, NULL, set_up, test_failed_save, tear_down);
+  g_test_add_func ("/gallery/elsewhere", test_elsewhere);
   return g_test_run ();
 }
