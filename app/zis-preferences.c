@@ -214,6 +214,17 @@ fill_devices (ZisPreferences *self)
       gtk_string_list_append (names, name);
     }
 
+  /* One that is not there (any more) is shown as what it is, so that another can be chosen, "Automatic" among them. */
+  if (selected == 0 && *current && !g_str_equal (current, "auto"))
+    {
+      /* Translators: a graphics card that was chosen and is gone: “cuda:1 (not there)”. */
+      g_autofree char *name = g_strdup_printf (_("%s (not there)"), current);
+
+      selected = n + 1;
+      g_strv_builder_add (ids, current);
+      gtk_string_list_append (names, name);
+    }
+
   g_clear_pointer (&self->device_ids, g_strfreev);
   self->device_ids = g_strv_builder_end (ids);
   adw_combo_row_set_model (self->device_row, G_LIST_MODEL (names));
