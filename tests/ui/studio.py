@@ -84,6 +84,17 @@ def wait_done(app, n_before=None, seconds=60):
                 and app.all('label', r'· seed \d+ ·'))
     return ui.wait(done, seconds, 'the picture to be done')
 
+def told(app, text, is_so, seconds=20):
+    """waits for a toast that says TEXT.  It shows for five seconds: where the tree takes long to read (sanitizers), a toast can
+    be over before it was read once, and is_so(), what the toast tells of, is enough"""
+    def seen():
+        began = time.monotonic()
+        return app.all('label', text) or (time.monotonic() - began > 1 and is_so())
+    ui.wait(seen, seconds, 'to be told %r' % text)
+
+def told_saved(app, path):
+    told(app, 'Saved as “' + re.escape(os.path.basename(path)), lambda: os.path.exists(path))
+
 def generate(app, how='ctrl+Return', seconds=60):
     """presses HOW, and waits for the picture; it may be done before one has looked"""
     n_before = len(thumbnails(app))

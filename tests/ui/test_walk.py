@@ -30,13 +30,13 @@ check(int(first_seed) >= 0, 'the seed that was thrown is shown')
 path = os.path.join(out, 'apple.png')
 ui.key('ctrl+s')
 ui.save_in_dialog(app, 'Save Picture', path)
-app.wait_text('Saved as', 20)
+s.told_saved(app, path)
 check(os.path.getsize(path) > 1000, 'the file is there')
 
 # An error of saving is shown, and the picture is still there.
 ui.key('ctrl+s')
 ui.save_in_dialog(app, 'Save Picture', os.path.join(out, 'apple.tiff.jpg'))
-app.wait_text('Saved as “apple.tiff.jpg', 20)
+s.told_saved(app, os.path.join(out, 'apple.tiff.jpg'))
 
 # A second picture takes the place of the first, and stays.
 s.make(app, 'a green frog')
@@ -74,10 +74,12 @@ check(made in (4, 5), 'of four pictures one was removed (%d in the strip)' % (ma
 check(s.seed(app) != first_seed, 'the seed is another one by now')
 app2 = s.ui.subprocess.run(s.PROGRAM + [path], timeout=60)
 check(app2.returncode == 0, 'a second start hands over to the first')
-app.find('button', 'Use Recipe', 10)
+s.told(app, 'This picture carries its recipe', lambda: app.all('image', '^Picture: a red apple'))
+check(not app.all('label', 'This picture carries') or app.all('button', 'Use Recipe'), 'the recipe is offered')
 ui.key('ctrl+r')
-ui.wait(lambda: ui.text(s.prompt(app)) == 'a red apple on a blue background', 10, 'the prompt of the recipe')
-check(app.wait_text('Recipe restored', 10), 'the prompt is back')
+def restored(): return ui.text(s.prompt(app)) == 'a red apple on a blue background'
+s.told(app, 'Recipe restored', restored)
+check(ui.wait(restored, 10, 'the prompt of the recipe'), 'the prompt is back')
 s.generate(app)
 check(s.seed(app) == first_seed, 'the seed is back, and stays')
 
