@@ -90,7 +90,16 @@ typedef struct
 {
   ZisCompatFileFunc done;
   gpointer user_data;
+  GtkWindow *parent;         /* owned or NULL */
 } FileCall;
+
+static void
+file_call_end (FileCall *self, GFile *file)
+{
+  self->done (file, self->user_data);
+  g_clear_object (&self->parent);
+  g_free (self);
+}
 
 static GListModel *
 make_filters (const ZisCompatFilter *filters, guint n_filters)
@@ -115,13 +124,24 @@ make_filters (const ZisCompatFilter *filters, guint n_filters)
 
 typedef GFile *(*FileFinish) (GtkFileDialog *dialog, GAsyncResult *result, GError **error);
 
+/* A desktop without the service, or one that refuses: told where it was asked for.  To close a dialog is no failure. */
+static void
+tell_failure (GtkWindow *parent, const GError *error)
+{
+  if (parent && error && !g_error_matches (error, GTK_DIALOG_ERROR, GTK_DIALOG_ERROR_DISMISSED)
+      && !g_error_matches (error, GTK_DIALOG_ERROR, GTK_DIALOG_ERROR_CANCELLED))
+    gtk_widget_activate_action (GTK_WIDGET (parent), "win.desktop-failed", "s", error->message);
+}
+
 static void
 finish_file (GObject *dialog, GAsyncResult *result, FileFinish finish, gpointer user_data)
 {
-  g_autofree FileCall *call = user_data;
-  g_autoptr(GFile) file = finish (GTK_FILE_DIALOG (dialog), result, NULL);
+  FileCall *call = user_data;
+  g_autoptr(GError) error = NULL;
+  g_autoptr(GFile) file = finish (GTK_FILE_DIALOG (dialog), result, &error);
 
-  call->done (file, call->user_data);
+  tell_failure (call->parent, error);
+  file_call_end (call, file);
 }
 
 static void
@@ -171,12 +191,11 @@ run_file_dialog (GtkWindow *parent, GtkFileChooserAction action, const char *tit
 static void
 on_response (GtkNativeDialog *dialog, int response, gpointer user_data)
 {
-  g_autofree FileCall *call = user_data;
   g_autoptr(GFile) file = NULL;
 
   if (response == GTK_RESPONSE_ACCEPT)
     file = gtk_file_chooser_get_file (GTK_FILE_CHOOSER (dialog));
-  call->done (file, call->user_data);
+  file_call_end (user_data, file);
   g_object_unref (dialog);
 }
 
@@ -206,12 +225,13 @@ run_file_dialog (GtkWindow *parent, GtkFileChooserAction action, const char *tit
 #endif
 
 static FileCall *
-file_call (ZisCompatFileFunc done, gpointer user_data)
+file_call (GtkWindow *parent, ZisCompatFileFunc done, gpointer user_data)
 {
   FileCall *call = g_new0 (FileCall, 1);
 
   call->done = done;
   call->user_data = user_data;
+  call->parent = parent ? g_object_ref (parent) : NULL;
 
   return call;
 }
@@ -221,7 +241,7 @@ zis_compat_open_file (GtkWindow *parent, const char *title, const ZisCompatFilte
                       GFile *folder, ZisCompatFileFunc done, gpointer user_data)
 {
   run_file_dialog (parent, GTK_FILE_CHOOSER_ACTION_OPEN, title, NULL, filters, n_filters, folder,
-                   file_call (done, user_data));
+                   file_call (parent, done, user_data));
 }
 
 void
@@ -229,7 +249,7 @@ zis_compat_save_file (GtkWindow *parent, const char *title, const char *name, co
                       guint n_filters, GFile *folder, ZisCompatFileFunc done, gpointer user_data)
 {
   run_file_dialog (parent, GTK_FILE_CHOOSER_ACTION_SAVE, title, name, filters, n_filters, folder,
-                   file_call (done, user_data));
+                   file_call (parent, done, user_data));
 }
 
 void
@@ -237,17 +257,27 @@ zis_compat_choose_folder (GtkWindow *parent, const char *title, GFile *folder, Z
                           gpointer user_data)
 {
   run_file_dialog (parent, GTK_FILE_CHOOSER_ACTION_SELECT_FOLDER, title, NULL, NULL, 0, folder,
-                   file_call (done, user_data));
+                   file_call (parent, done, user_data));
 }
 
 #if GTK_CHECK_VERSION (4, 10, 0)
+
+static void
+on_shown (GObject *launcher, GAsyncResult *result, gpointer user_data)
+{
+  g_autoptr(GtkWindow) parent = user_data;
+  g_autoptr(GError) error = NULL;
+
+  gtk_file_launcher_open_containing_folder_finish (GTK_FILE_LAUNCHER (launcher), result, &error);
+  tell_failure (parent, error);
+}
 
 void
 zis_compat_show_in_folder (GtkWindow *parent, GFile *file)
 {
   g_autoptr(GtkFileLauncher) launcher = gtk_file_launcher_new (file);
 
-  gtk_file_launcher_open_containing_folder (launcher, parent, NULL, NULL, NULL);
+  gtk_file_launcher_open_containing_folder (launcher, parent, NULL, on_shown, g_object_ref (parent));
 }
 
 #else
@@ -282,6 +312,16 @@ zis_compat_show_in_folder (GtkWindow *parent, GFile *file)
 
 #endif
 
+gboolean
+zis_compat_has_dialog (AdwApplicationWindow *window)
+{
+#if ADW_CHECK_VERSION (1, 5, 0)
+  return adw_application_window_get_visible_dialog (window) != NULL;
+#else
+  return FALSE;
+#endif
+}
+
 /* --- questions ---------------------------------------------------------------------------------------------- */
 
 typedef struct
@@ -312,16 +352,6 @@ zis_compat_ask (GtkWindow *parent, const char *heading, const char *body, const 
   for (guint i = 0; i < n_answers; i++)
     {
       adw_alert_dialog_add_response (ADW_ALERT_DIALOG (dialog), answers[i].id, answers[i].label);
-gboolean
-zis_compat_has_dialog (AdwApplicationWindow *window)
-{
-#if ADW_CHECK_VERSION (1, 5, 0)
-  return adw_application_window_get_visible_dialog (window) != NULL;
-#else
-  return FALSE;
-#endif
-}
-
       adw_alert_dialog_set_response_appearance (ADW_ALERT_DIALOG (dialog), answers[i].id, answers[i].appearance);
     }
   adw_alert_dialog_set_close_response (ADW_ALERT_DIALOG (dialog), answers[0].id);

@@ -42,13 +42,13 @@ static const Row rows[] = {
   { ZIE_ERROR_DEVICE_LOST, N_("The device stopped answering"),
     N_("Start the engine again; your prompt and pictures are safe."), N_("Start Again"), "win.restart-engine" },
   { ZIE_ERROR_BROKEN_PICTURE, N_("No usable picture came out"),
-    N_("Nothing was kept. Try another seed, or check the model’s files."), N_("Try Another Seed"), "win.vary" },
+    N_("Nothing was kept. Try another seed, or check the model’s files."), N_("Try Another Seed"), "win.retry-seed" },
   { ZIE_ERROR_WRITE, N_("The picture could not be saved"),
     N_("It is still here: save it somewhere else."), N_("Save As…"), "win.save" },
 };
 
 static const Row other = {
-  ZIE_ERROR_FAILED, N_("Something went wrong"), N_("Try again."), N_("Try Again"), "win.generate",
+  ZIE_ERROR_FAILED, N_("Something went wrong"), N_("Try again."), N_("Try Again"), "win.retry",
 };
 
 static const Row disk_full = {
@@ -61,51 +61,72 @@ static const Row parts = {
   N_("Take the model’s own again, or choose others under Models."), N_("Use Its Own Parts"), "win.use-own-parts",
 };
 
-/* Files are also written by GIO and libraries of pictures: their errors mean the same to a person. */
+static const Row opening = {
+  ZIE_ERROR_FAILED, N_("The picture could not be opened"),
+  N_("It has to be a whole PNG file that you may read."), N_("Open Another…"), "win.open",
+};
+
+static const Row bin = {
+  ZIE_ERROR_FAILED, N_("The picture could not be moved to the bin"),
+  N_("It is still there: delete it in its folder."), N_("Show in Folder"), "win.show-in-folder",
+};
+
+static const Row desktop = {
+  ZIE_ERROR_FAILED, N_("The desktop did not do what it was asked"),
+  N_("Its dialog for files or its file manager did not open. Try again; nothing is lost."), NULL, NULL,
+};
+
 static const Row *
-find_row (const GError *error)
+find_code (ZieError code)
 {
-  if (g_error_matches (error, G_IO_ERROR, G_IO_ERROR_NO_SPACE) || g_error_matches (error, G_FILE_ERROR, G_FILE_ERROR_NOSPC)
-      || (g_error_matches (error, ZIE_ERROR, ZIE_ERROR_WRITE) && strstr (error->message, g_strerror (ENOSPC))))
-    return &disk_full;
-
-  if (error->domain == ZIE_ERROR)
-    for (gsize i = 0; i < G_N_ELEMENTS (rows); i++)
-      if ((int) rows[i].code == error->code)
-        return &rows[i];
-
-  if (error->domain == G_IO_ERROR || error->domain == G_FILE_ERROR || error->domain == GDK_PIXBUF_ERROR)
-    for (gsize i = 0; i < G_N_ELEMENTS (rows); i++)
-      if (rows[i].code == ZIE_ERROR_WRITE)
-        return &rows[i];
+  for (gsize i = 0; i < G_N_ELEMENTS (rows); i++)
+    if (rows[i].code == code)
+      return &rows[i];
 
   return &other;
 }
 
-static void
-init (ZisErrorText *self, const Row *row, const GError *error)
+/* Files are also written by GIO and libraries of pictures: their errors mean the same to a person. */
+static const Row *
+find_row (const GError *error, ZisErrorContext context)
 {
+  gboolean is_of_model = g_error_matches (error, ZIE_ERROR, ZIE_ERROR_FILE_NOT_FOUND)
+                         || g_error_matches (error, ZIE_ERROR, ZIE_ERROR_FILE_CORRUPT)
+                         || g_error_matches (error, ZIE_ERROR, ZIE_ERROR_MODEL_UNSUPPORTED)
+                         || g_error_matches (error, ZIE_ERROR, ZIE_ERROR_TENSOR_MISSING);
+
+  if (context == ZIS_ERROR_IN_OPENING)
+    return &opening;
+  if (context == ZIS_ERROR_IN_BIN)
+    return &bin;
+  if (context == ZIS_ERROR_IN_DESKTOP)
+    return &desktop;
+  if (context == ZIS_ERROR_IN_PARTS && is_of_model)
+    return &parts;
+
+  if (g_error_matches (error, G_IO_ERROR, G_IO_ERROR_NO_SPACE) || g_error_matches (error, G_FILE_ERROR, G_FILE_ERROR_NOSPC)
+      || (g_error_matches (error, ZIE_ERROR, ZIE_ERROR_WRITE) && strstr (error->message, g_strerror (ENOSPC))))
+    return &disk_full;
+
+  if (context == ZIS_ERROR_IN_SAVING || context == ZIS_ERROR_IN_KEEPING || error->domain == G_IO_ERROR || error->domain == G_FILE_ERROR
+      || error->domain == GDK_PIXBUF_ERROR)
+    return find_code (ZIE_ERROR_WRITE);
+
+  return error->domain == ZIE_ERROR ? find_code (error->code) : &other;
+}
+
+void
+zis_error_text_init (ZisErrorText *self, const GError *error, ZisErrorContext context)
+{
+  const Row *row = find_row (error, context);
+
   self->title = _(row->title);
   self->body = g_strdup_printf ("%s\n%s", _(row->way_out), error->message);
   self->button = row->button ? _(row->button) : NULL;
   self->action = row->action;
-}
-
-void
-zis_error_text_init (ZisErrorText *self, const GError *error)
-{
-  init (self, find_row (error), error);
-}
-
-void
-zis_error_text_init_parts (ZisErrorText *self, const GError *error)
-{
-  gboolean is_model = g_error_matches (error, ZIE_ERROR, ZIE_ERROR_FILE_NOT_FOUND)
-                      || g_error_matches (error, ZIE_ERROR, ZIE_ERROR_FILE_CORRUPT)
-                      || g_error_matches (error, ZIE_ERROR, ZIE_ERROR_MODEL_UNSUPPORTED)
-                      || g_error_matches (error, ZIE_ERROR, ZIE_ERROR_TENSOR_MISSING);
-
-  init (self, is_model ? &parts : find_row (error), error);
+  /* "Save As…" is about the picture that could not be kept, whatever is shown by then. */
+  if (context == ZIS_ERROR_IN_KEEPING)
+    self->action = "win.save-unsaved";
 }
 
 void

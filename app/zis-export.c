@@ -77,23 +77,29 @@ zis_export_get_filters (guint *n)
 }
 
 static int
-find_kind (GFile *file)
+find_kind (const char *suffix)
 {
-  g_autofree char *name = g_file_get_basename (file), *lower = g_ascii_strdown (name, -1);
-  const char *dot = strrchr (lower, '.');
-
-  for (gsize i = 0; dot && i < G_N_ELEMENTS (kinds); i++)
+  for (gsize i = 0; suffix && i < G_N_ELEMENTS (kinds); i++)
     for (int s = 0; kinds[i].suffixes[s]; s++)
-      if (g_str_equal (dot + 1, kinds[i].suffixes[s]))
+      if (g_ascii_strcasecmp (suffix, kinds[i].suffixes[s]) == 0)
         return (int) i;
 
   return -1;
 }
 
+static int
+find_kind_of_file (GFile *file)
+{
+  g_autofree char *name = g_file_get_basename (file);
+  const char *dot = name ? strrchr (name, '.') : NULL;
+
+  return dot ? find_kind (dot + 1) : -1;
+}
+
 gboolean
 zis_export_knows (GFile *file)
 {
-  return find_kind (file) >= 0;
+  return find_kind_of_file (file) >= 0;
 }
 
 typedef struct
@@ -102,6 +108,7 @@ typedef struct
   ZieRequest recipe;         /* owned */
   gboolean has_recipe;
   GFile *file;               /* owned */
+  int kind;                  /* -1: none */
 } Export;
 
 static void
@@ -121,7 +128,7 @@ export_thread (GTask *task, gpointer source, gpointer user_data, GCancellable *c
 {
   Export *self = user_data;
   g_autofree char *path = g_file_get_path (self->file), *data = NULL;
-  int kind = find_kind (self->file);
+  int kind = self->kind;
   GError *error = NULL;
   gboolean ok;
   gsize size;
@@ -146,7 +153,7 @@ export_thread (GTask *task, gpointer source, gpointer user_data, GCancellable *c
 }
 
 void
-zis_export_async (ZieImage *image, const ZieRequest *recipe, GFile *file, GCancellable *cancellable,
+zis_export_async (ZieImage *image, const ZieRequest *recipe, GFile *file, const char *type, GCancellable *cancellable,
                   GAsyncReadyCallback callback, gpointer user_data)
 {
   g_autoptr(GTask) task = g_task_new (NULL, cancellable, callback, user_data);
@@ -154,6 +161,7 @@ zis_export_async (ZieImage *image, const ZieRequest *recipe, GFile *file, GCance
 
   self->image = zie_image_ref (image);
   self->file = g_object_ref (file);
+  self->kind = find_kind_of_file (file) >= 0 ? find_kind_of_file (file) : find_kind (type);
   if ((self->has_recipe = recipe != NULL))
     zie_request_copy (&self->recipe, recipe);
   g_task_set_source_tag (task, zis_export_async);

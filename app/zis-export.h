@@ -11,8 +11,9 @@ const ZisCompatFilter *zis_export_get_filters (guint *n);
 /* Whether FILE's name ends like a kind of picture that can be written. */
 gboolean zis_export_knows (GFile *file);
 
-/* Writes IMAGE to FILE in the form its name says (PNG carries RECIPE; may be NULL), whole or not at all. */
-void zis_export_async (ZieImage *image, const ZieRequest *recipe, GFile *file, GCancellable *cancellable,
+/* Writes IMAGE to FILE in the form its name says, else in that of the suffix TYPE (NULL: then the name has to say); PNG carries
+ * RECIPE, which may be NULL.  Whole or not at all. */
+void zis_export_async (ZieImage *image, const ZieRequest *recipe, GFile *file, const char *type, GCancellable *cancellable,
                        GAsyncReadyCallback callback, gpointer user_data);
 gboolean zis_export_finish (GAsyncResult *result, GError **error);
 

@@ -21,6 +21,7 @@ struct _ZisGalleryModel
   GFileMonitor *monitor;     /* owned or NULL */
   GCancellable *reading;     /* owned or NULL */
   char *session_folder;      /* owned or NULL: of pictures not to be kept */
+  GPtrArray *unsaved;        /* owned, of owned ZisPicture: what could not be saved, the oldest first */
   guint n_saving;
 };
 
@@ -223,6 +224,8 @@ find_folder (ZisGalleryModel *self)
   return g_file_new_build_filename (g_get_user_data_dir (), "zimage-studio", "pictures", NULL);
 }
 
+static void move_unsaved (ZisGalleryModel *self);
+
 void
 zis_gallery_model_open (ZisGalleryModel *self)
 {
@@ -241,6 +244,7 @@ zis_gallery_model_open (ZisGalleryModel *self)
   self->monitor = g_file_monitor_directory (self->folder, G_FILE_MONITOR_NONE, NULL, NULL);
   if (self->monitor)
     g_signal_connect (self->monitor, "changed", G_CALLBACK (on_folder_changed), self);
+  move_unsaved (self);
 
   read->folder = g_object_ref (self->folder);
   read->pictures = g_ptr_array_new_with_free_func (g_object_unref);
@@ -330,10 +334,17 @@ on_saved (GObject *object, GAsyncResult *result, gpointer user_data)
   GStatBuf info;
 
   if (g_task_propagate_boolean (G_TASK (result), &error))
-    zis_picture_set_saved (saving->picture, g_stat (saving->path, &info) == 0 ? (gint64) info.st_mtime
-                                                                              : g_get_real_time () / G_USEC_PER_SEC);
+    {
+      zis_picture_set_saved (saving->picture, g_stat (saving->path, &info) == 0 ? (gint64) info.st_mtime
+                                                                                : g_get_real_time () / G_USEC_PER_SEC);
+      g_ptr_array_remove (self->unsaved, saving->picture);
+    }
   else
-    g_signal_emit (self, signals[SIGNAL_SAVE_FAILED], 0, saving->picture, error);
+    {
+      if (!g_ptr_array_find (self->unsaved, saving->picture, NULL))
+        g_ptr_array_add (self->unsaved, g_object_ref (saving->picture));
+      g_signal_emit (self, signals[SIGNAL_SAVE_FAILED], 0, saving->picture, error);
+    }
 
   self->n_saving--;
   g_object_notify_by_pspec (object, properties[PROP_N_SAVING]);
@@ -412,6 +423,33 @@ zis_gallery_model_save_again (ZisGalleryModel *self, ZisPicture *picture)
     zis_picture_load_async (picture, NULL, on_loaded_to_save, g_object_ref (self));
 }
 
+/* Another folder is the natural way out of one that cannot be written: what is still here goes there. */
+static void
+move_unsaved (ZisGalleryModel *self)
+{
+  for (guint i = 0; i < self->unsaved->len; i++)
+    {
+      ZisPicture *picture = g_ptr_array_index (self->unsaved, i);
+      g_autoptr(GFile) file = choose_file (self, zis_picture_get_request (picture));
+
+      zis_picture_set_file (picture, file);
+      g_list_store_insert (self->pictures, 0, picture);
+      zis_gallery_model_save_again (self, picture);
+    }
+}
+
+ZisPicture *
+zis_gallery_model_get_unsaved (ZisGalleryModel *self)
+{
+  return self->unsaved->len > 0 ? g_ptr_array_index (self->unsaved, 0) : NULL;
+}
+
+void
+zis_gallery_model_forget_unsaved (ZisGalleryModel *self, ZisPicture *picture)
+{
+  g_ptr_array_remove (self->unsaved, picture);
+}
+
 guint
 zis_gallery_model_find (ZisGalleryModel *self, ZisPicture *picture)
 {
@@ -429,6 +467,7 @@ zis_gallery_model_trash (ZisGalleryModel *self, ZisPicture *picture, GError **er
     return FALSE;
   if (position != GTK_INVALID_LIST_POSITION)
     g_list_store_remove (self->pictures, position);
+  zis_gallery_model_forget_unsaved (self, picture);
 
   return TRUE;
 }
@@ -470,6 +509,7 @@ zis_gallery_model_dispose (GObject *object)
   g_clear_object (&self->folder);
   g_clear_object (&self->pictures);
   g_clear_object (&self->settings);
+  g_clear_pointer (&self->unsaved, g_ptr_array_unref);
   remove_session_folder (self);
 
   G_OBJECT_CLASS (zis_gallery_model_parent_class)->dispose (object);
@@ -503,6 +543,7 @@ static void
 zis_gallery_model_init (ZisGalleryModel *self)
 {
   self->pictures = g_list_store_new (ZIS_TYPE_PICTURE);
+  self->unsaved = g_ptr_array_new_with_free_func (g_object_unref);
   g_signal_connect_swapped (self->pictures, "items-changed", G_CALLBACK (g_list_model_items_changed), self);
 }
 

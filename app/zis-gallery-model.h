@@ -21,6 +21,11 @@ GFile *zis_gallery_model_get_folder (ZisGalleryModel *self);
 ZisPicture *zis_gallery_model_add (ZisGalleryModel *self, ZieImage *image, const ZieRequest *request);
 /* Tries again what could not be saved. */
 void zis_gallery_model_save_again (ZisGalleryModel *self, ZisPicture *picture);
+/* The oldest picture that could not be saved, or NULL; its pixels are in memory alone.  Another folder of the settings is tried by
+ * itself.  Borrowed. */
+ZisPicture *zis_gallery_model_get_unsaved (ZisGalleryModel *self);
+/* It was saved elsewhere, or nobody wants it. */
+void zis_gallery_model_forget_unsaved (ZisGalleryModel *self, ZisPicture *picture);
 /* Moves the file to the bin and the picture out of the list. */
 gboolean zis_gallery_model_trash (ZisGalleryModel *self, ZisPicture *picture, GError **error);
 guint zis_gallery_model_find (ZisGalleryModel *self, ZisPicture *picture);

@@ -154,6 +154,13 @@ zis_picture_new_for_image (ZieImage *image, const ZieRequest *request, GFile *fi
   return self;
 }
 
+void
+zis_picture_set_file (ZisPicture *self, GFile *file)
+{
+  g_return_if_fail (!self->is_saved);
+  g_set_object (&self->file, file);
+}
+
 GFile *
 zis_picture_get_file (ZisPicture *self)
 {

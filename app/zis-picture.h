@@ -15,6 +15,8 @@ ZisPicture *zis_picture_new_for_file (GFile *file, gint64 modified /* s since 19
 ZisPicture *zis_picture_new_for_image (ZieImage *image, const ZieRequest *request, GFile *file);
 
 GFile *zis_picture_get_file (ZisPicture *self);
+/* Another place for what could not be saved where it should be. */
+void zis_picture_set_file (ZisPicture *self, GFile *file);
 gint64 zis_picture_get_modified (ZisPicture *self);
 const char *zis_picture_get_title (ZisPicture *self);
 gboolean zis_picture_is_saved (ZisPicture *self);

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "zis-compat.h"
+#include "zis-desktop.h"
 #include "zis-export.h"
 #include "zis-job.h"
 #include "zis-model-parts.h"
@@ -32,12 +33,14 @@ generate (ZisWindow *self)
 
   if (!zis_session_generate (self->session, &request, &error))
     {
-      zis_window_show_error (self, error);
+      zis_window_set_failed (self, &request);
+      zis_window_show_error (self, error, ZIS_ERROR_IN_WORK);
       return;
     }
 
   zis_prompt_panel_remember (self->prompt_panel);
-  zis_window_close_notice (self);
+  zis_window_set_failed (self, NULL);
+  zis_window_close_old_notice (self);
   zis_window_follow (self);
   if (zis_window_is_narrow (self))
     zis_window_show_panel (self, FALSE);
@@ -128,6 +131,29 @@ on_vary (GtkWidget *widget, const char *name, GVariant *parameter)
   generate (self);
 }
 
+/* What failed, which need not be what stands in the panel by now. */
+static void
+restore_failed (ZisWindow *self)
+{
+  if (!self->has_failed)
+    return;
+
+  zis_recipe_set_request (self->recipe, &self->failed);
+  if (zis_session_get_info (self->session))
+    zis_recipe_adapt (self->recipe, zis_session_get_info (self->session), FALSE);
+}
+
+static void
+on_retry (GtkWidget *widget, const char *name, GVariant *parameter)
+{
+  ZisWindow *self = ZIS_WINDOW (widget);
+
+  restore_failed (self);
+  if (g_str_equal (name, "win.retry-seed"))
+    g_object_set (self->recipe, "seed-locked", FALSE, NULL);
+  generate (self);
+}
+
 typedef struct
 {
   ZisWindow *window;         /* owned */
@@ -166,6 +192,7 @@ on_use_smaller_size (GtkWidget *widget, const char *name, GVariant *parameter)
   g_auto(ZieRequest) request = { 0 };
   Smaller *smaller = g_new0 (Smaller, 1);
 
+  restore_failed (self);
   zis_recipe_get_request (self->recipe, &request);
   zis_session_prepare (self->session, &request);
   for (int i = 1; i <= SMALLER_STEPS; i++)
@@ -189,16 +216,20 @@ typedef struct
 {
   ZisWindow *window;         /* owned */
   ZieImage *image;           /* owned */
+  ZisPicture *picture;       /* owned or NULL: which it is */
   ZieRequest recipe;         /* owned */
   gboolean has_recipe;
   GFile *file;               /* owned or NULL */
 } Save;
+
+static void ask_where (Save *save, const char *name, GFile *folder);
 
 static void
 save_free (Save *self)
 {
   g_object_unref (self->window);
   zie_image_unref (self->image);
+  g_clear_object (&self->picture);
   if (self->has_recipe)
     zie_request_clear (&self->recipe);
   g_clear_object (&self->file);
@@ -217,10 +248,14 @@ on_exported (GObject *object, GAsyncResult *result, gpointer user_data)
       g_autofree char *text = g_strdup_printf (_("Saved as “%s”"), name);
 
       zis_window_toast (save->window, text, NULL, NULL);
+      if (save->picture)
+        zis_gallery_model_forget_unsaved (save->window->pictures, save->picture);
+      if (save->window->notice_is_of_saving)
+        zis_window_close_old_notice (save->window);
     }
   else
     {
-      zis_window_show_error (save->window, error);
+      zis_window_show_error (save->window, error, ZIS_ERROR_IN_SAVING);
       zis_window_come_back (save->window);
     }
   save->window->n_exports--;
@@ -233,6 +268,7 @@ on_save_chosen (GFile *file, gpointer user_data)
 {
   Save *save = user_data;
   ZisWindow *self = save->window;
+  g_autofree char *last_type = g_settings_get_string (self->settings, "save-type");
 
   if (!file)
     {
@@ -240,16 +276,21 @@ on_save_chosen (GFile *file, gpointer user_data)
       return;
     }
 
-  save->file = g_object_ref (file);
+  g_set_object (&save->file, file);
   if (!zis_export_knows (file))
     {
-      /* A name without a kind: as last time. */
-      g_autofree char *name = g_file_get_basename (file), *type = g_settings_get_string (self->settings, "save-type");
-      g_autofree char *full = g_strdup_printf ("%s.%s", name, type);
-      g_autoptr(GFile) folder = g_file_get_parent (file);
+      /* A name without a kind: as last time, and with that kind's ending.  In a sandbox the file that was chosen is the only one that
+       * may be written; and what has the longer name is not written over unasked. */
+      g_autofree char *name = g_file_get_basename (file), *full = g_strdup_printf ("%s.%s", name, last_type);
+      g_autoptr(GFile) folder = g_file_get_parent (file), longer = g_file_get_child (folder, full);
 
-      g_object_unref (save->file);
-      save->file = g_file_get_child (folder, full);
+      if (!zis_desktop_is_sandboxed () && g_file_query_exists (longer, NULL))
+        {
+          ask_where (save, full, folder);
+          return;
+        }
+      if (!zis_desktop_is_sandboxed ())
+        g_set_object (&save->file, longer);
     }
   else
     {
@@ -262,7 +303,36 @@ on_save_chosen (GFile *file, gpointer user_data)
         g_settings_set_string (self->settings, "save-folder", g_file_peek_path (folder));
     }
   self->n_exports++;
-  zis_export_async (save->image, save->has_recipe ? &save->recipe : NULL, save->file, NULL, on_exported, save);
+  zis_export_async (save->image, save->has_recipe ? &save->recipe : NULL, save->file, last_type, NULL, on_exported, save);
+}
+
+static void
+ask_where (Save *save, const char *name, GFile *folder)
+{
+  guint n_filters;
+  const ZisCompatFilter *filters = zis_export_get_filters (&n_filters);
+
+  zis_compat_save_file (GTK_WINDOW (save->window), _("Save Picture"), name, filters, n_filters, folder, on_save_chosen, save);
+}
+
+/* Asks where to, and saves there: IMAGE, which is PICTURE (NULL: one without a recipe). */
+static void
+save_as (ZisWindow *self, ZieImage *image, ZisPicture *picture)
+{
+  const ZieRequest *recipe = picture ? zis_picture_get_request (picture) : NULL;
+  g_autofree char *base = recipe ? zis_suggest_name (recipe) : g_strdup (_("picture"));
+  g_autofree char *type = g_settings_get_string (self->settings, "save-type");
+  g_autofree char *folder_path = g_settings_get_string (self->settings, "save-folder");
+  g_autofree char *suggested = g_strdup_printf ("%s.%s", base, type);
+  g_autoptr(GFile) folder = *folder_path ? g_file_new_for_path (folder_path) : NULL;
+  Save *save = g_new0 (Save, 1);
+
+  save->window = g_object_ref (self);
+  save->image = zie_image_ref (image);
+  save->picture = picture ? g_object_ref (picture) : NULL;
+  if ((save->has_recipe = recipe != NULL))
+    zie_request_copy (&save->recipe, recipe);
+  ask_where (save, suggested, folder);
 }
 
 static ZieImage *
@@ -279,26 +349,41 @@ on_save (GtkWidget *widget, const char *name, GVariant *parameter)
 {
   ZisWindow *self = ZIS_WINDOW (widget);
   ZieImage *image = get_shown_image (self);
-  const ZieRequest *recipe = self->shown ? zis_picture_get_request (self->shown) : NULL;
-  g_autofree char *base = recipe ? zis_suggest_name (recipe) : g_strdup (_("picture"));
-  g_autofree char *type = g_settings_get_string (self->settings, "save-type");
-  g_autofree char *folder_path = g_settings_get_string (self->settings, "save-folder");
-  g_autofree char *suggested = g_strdup_printf ("%s.%s", base, type);
-  g_autoptr(GFile) folder = *folder_path ? g_file_new_for_path (folder_path) : NULL;
-  const ZisCompatFilter *filters;
-  guint n_filters;
-  Save *save;
 
-  if (!image)
-    return;
+  if (image)
+    save_as (self, image, self->shown);
+}
 
-  save = g_new0 (Save, 1);
-  save->window = g_object_ref (self);
-  save->image = zie_image_ref (image);
-  if ((save->has_recipe = recipe != NULL))
-    zie_request_copy (&save->recipe, recipe);
-  filters = zis_export_get_filters (&n_filters);
-  zis_compat_save_file (GTK_WINDOW (self), _("Save Picture"), suggested, filters, n_filters, folder, on_save_chosen, save);
+static void
+on_unsaved_loaded (GObject *object, GAsyncResult *result, gpointer user_data)
+{
+  g_autoptr(ZisWindow) self = user_data;
+  g_autoptr(GError) error = NULL;
+  g_autoptr(ZieImage) image = zis_picture_load_finish (ZIS_PICTURE (object), result, &error);
+
+  if (image)
+    save_as (self, image, ZIS_PICTURE (object));
+  else
+    zis_window_show_error (self, error, ZIS_ERROR_IN_OPENING);
+}
+
+/* The picture that could not be kept, which need not be the one that is shown by now. */
+static void
+on_save_unsaved (GtkWidget *widget, const char *name, GVariant *parameter)
+{
+  ZisWindow *self = ZIS_WINDOW (widget);
+  ZisPicture *picture = zis_gallery_model_get_unsaved (self->pictures);
+
+  if (picture)
+    zis_picture_load_async (picture, self->cancellable, on_unsaved_loaded, g_object_ref (self));
+}
+
+static void
+on_desktop_failed (GtkWidget *widget, const char *name, GVariant *parameter)
+{
+  g_autoptr(GError) error = g_error_new_literal (G_IO_ERROR, G_IO_ERROR_FAILED, g_variant_get_string (parameter, NULL));
+
+  zis_window_show_error (ZIS_WINDOW (widget), error, ZIS_ERROR_IN_DESKTOP);
 }
 
 static void
@@ -355,16 +440,17 @@ on_trash (GtkWidget *widget, const char *name, GVariant *parameter)
   guint position = picture ? zis_gallery_model_find (self->pictures, picture) : GTK_INVALID_LIST_POSITION;
   g_autoptr(GError) error = NULL;
   g_autoptr(ZisPicture) next = NULL;
+  gboolean was_saved = picture && zis_picture_is_saved (picture);
 
   if (position == GTK_INVALID_LIST_POSITION)
     return;
   if (!zis_gallery_model_trash (self->pictures, picture, &error))
     {
-      zis_window_show_error (self, error);
+      zis_window_show_error (self, error, ZIS_ERROR_IN_BIN);
       return;
     }
 
-  zis_window_toast (self, _("Moved to the bin"), NULL, NULL);
+  zis_window_toast (self, was_saved ? _("Moved to the bin") : _("The picture is gone: it had not been saved"), NULL, NULL);
   next = g_list_model_get_item (G_LIST_MODEL (self->pictures), position);
   if (!next && position > 0)
     next = g_list_model_get_item (G_LIST_MODEL (self->pictures), position - 1);
@@ -532,6 +618,7 @@ static const struct
 {
   const char *name;
   GtkWidgetActionActivateFunc activate;
+  const char *parameter;     /* type of it, or NULL */
 } actions[] = {
   { "win.generate", on_generate },
   { "win.cancel", on_cancel },
@@ -540,13 +627,17 @@ static const struct
   { "win.roll-seed", on_roll_seed },
   { "win.use-recipe", on_use_recipe },
   { "win.vary", on_vary },
+  { "win.retry", on_retry },
+  { "win.retry-seed", on_retry },
   { "win.use-smaller-size", on_use_smaller_size },
   { "win.save", on_save },
+  { "win.save-unsaved", on_save_unsaved },
   { "win.copy", on_copy },
   { "win.save-report", zis_window_save_report },
   { "win.open", on_open },
   { "win.show-in-folder", on_show_in_folder },
   { "win.trash", on_trash },
+  { "win.desktop-failed", on_desktop_failed, "s" },
   { "win.older", on_step_picture },
   { "win.newer", on_step_picture },
   { "win.choose-model", on_choose_model },
@@ -570,7 +661,7 @@ void
 zis_window_install_actions (GtkWidgetClass *widget_class)
 {
   for (gsize i = 0; i < G_N_ELEMENTS (actions); i++)
-    gtk_widget_class_install_action (widget_class, actions[i].name, NULL, actions[i].activate);
+    gtk_widget_class_install_action (widget_class, actions[i].name, actions[i].parameter, actions[i].activate);
 }
 
 void

@@ -35,12 +35,20 @@ zis_window_leave_if_idle (ZisWindow *self)
     gtk_window_destroy (GTK_WINDOW (self));
 }
 
+static gboolean
+leave_if_still_idle (gpointer user_data)
+{
+  zis_window_leave_if_idle (user_data);
+  return G_SOURCE_REMOVE;
+}
+
+/* Not at once: a question that was answered does not outlive its window. */
 static void
 leave (ZisWindow *self)
 {
   self->is_in_background = TRUE;
   gtk_widget_set_visible (GTK_WIDGET (self), FALSE);
-  zis_window_leave_if_idle (self);
+  g_idle_add_full (G_PRIORITY_DEFAULT_IDLE, leave_if_still_idle, g_object_ref (self), g_object_unref);
 }
 
 void
@@ -63,6 +71,32 @@ on_background (gboolean is_allowed, gpointer user_data)
 }
 
 static void
+on_unsaved_answer (const char *id, gpointer user_data)
+{
+  g_autoptr(ZisWindow) self = user_data;
+
+  if (g_str_equal (id, "discard"))
+    leave (self);
+}
+
+/* What could not be saved is in memory alone. */
+static void
+leave_or_ask (ZisWindow *self)
+{
+  const ZisCompatAnswer answers[] = {
+    { "cancel", _("_Keep Open"), ADW_RESPONSE_DEFAULT },
+    { "discard", _("_Close Without Saving"), ADW_RESPONSE_DESTRUCTIVE },
+  };
+
+  if (!zis_gallery_model_get_unsaved (self->pictures))
+    leave (self);
+  else
+    zis_compat_ask (GTK_WINDOW (self), _("A Picture Is Not Saved"),
+                    _("It could not be written to the folder of your pictures, and is lost when the window closes."), answers,
+                    G_N_ELEMENTS (answers), on_unsaved_answer, g_object_ref (self));
+}
+
+static void
 on_close_answer (const char *id, gpointer user_data)
 {
   g_autoptr(ZisWindow) self = user_data;
@@ -72,7 +106,7 @@ on_close_answer (const char *id, gpointer user_data)
   if (g_str_equal (id, "background"))
     zis_background_ask (_("Pictures are being made"), self->cancellable, on_background, self);
   if (!g_str_equal (id, "cancel"))
-    leave (self);
+    leave_or_ask (self);
 }
 
 gboolean
@@ -94,7 +128,7 @@ zis_window_close_request (GtkWindow *window)
   save_state (self);
   if (n == 0)
     {
-      leave (self);
+      leave_or_ask (self);
       return GDK_EVENT_STOP;
     }
 

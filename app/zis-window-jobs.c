@@ -121,7 +121,7 @@ on_picture (ZisSession *session, ZisJob *job, int index, gpointer data, gpointer
   const ZieRequest *recipe = event->image.recipe ? event->image.recipe : zis_job_get_request (job);
 
   picture = zis_gallery_model_add (self->pictures, event->image.image, recipe);
-  zis_window_close_notice (self);
+  zis_window_close_old_notice (self);
   if (!self->is_following || job != self->job)
     return;
 
@@ -166,7 +166,10 @@ on_job_ended (ZisSession *session, ZisJob *job, gpointer user_data)
   ZisWindow *self = user_data;
 
   if (zis_job_get_state (job) == ZIS_JOB_FAILED)
-    zis_window_show_error (self, zis_job_get_error (job));
+    {
+      zis_window_set_failed (self, zis_job_get_request (job));
+      zis_window_show_error (self, zis_job_get_error (job), ZIS_ERROR_IN_WORK);
+    }
   if (zis_job_get_state (job) != ZIS_JOB_CANCELLED)
     notify_done (self, job);
   if (job == self->job)

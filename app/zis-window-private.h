@@ -4,6 +4,7 @@
 #include "zis-window.h"
 
 #include "zis-canvas.h"
+#include "zis-error-text.h"
 #include "zis-gallery.h"
 #include "zis-memory-bar.h"
 #include "zis-parameter-panel.h"
@@ -52,6 +53,8 @@ struct _ZisWindow
   ZisPaintable *before;      /* owned or NULL: the one before it */
   AdwToast *toast;           /* owned or NULL: the newest */
   gint64 toast_us;           /* since when it is there */
+  ZieRequest failed;         /* owned: what the notice's buttons try again */
+  gboolean has_failed, notice_is_of_saving;
   gboolean is_opened;        /* model and folder were asked for */
   guint n_exports;           /* pictures on their way to where the user wants them */
   gboolean is_in_background; /* closed, finishing its work */
@@ -61,8 +64,12 @@ struct _ZisWindow
 gboolean zis_window_is_narrow (ZisWindow *self);
 void zis_window_show_panel (ZisWindow *self, gboolean shown);
 void zis_window_toast (ZisWindow *self, const char *text, const char *button, const char *action);
-void zis_window_show_error (ZisWindow *self, const GError *error);
+void zis_window_show_error (ZisWindow *self, const GError *error, ZisErrorContext context);
+/* The request that the error shown is about: what its buttons try again.  NULL: of none. */
+void zis_window_set_failed (ZisWindow *self, const ZieRequest *request);
 void zis_window_close_notice (ZisWindow *self);
+/* The same where something new begins: not while there is a picture that could not be saved. */
+void zis_window_close_old_notice (ZisWindow *self);
 
 /* zis-window-stage.c: what is on the canvas, and what is said of it */
 void zis_window_set_canvas (ZisWindow *self, ZisPaintable *paintable, const char *title);

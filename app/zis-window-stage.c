@@ -106,7 +106,7 @@ on_picture_loaded (GObject *object, GAsyncResult *result, gpointer user_data)
 
   if (!image)
     {
-      zis_window_show_error (self, error);
+      zis_window_show_error (self, error, ZIS_ERROR_IN_OPENING);
       return;
     }
 

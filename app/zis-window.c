@@ -80,10 +80,26 @@ zis_window_toast (ZisWindow *self, const char *text, const char *button, const c
   adw_toast_overlay_add_toast (self->toasts, toast);
 }
 
+/* What is folded away is not to be heard either. */
+static void
+on_notice_folded (ZisWindow *self)
+{
+  gtk_widget_set_visible (GTK_WIDGET (self->notice_revealer), gtk_revealer_get_reveal_child (self->notice_revealer)
+                                                               || gtk_revealer_get_child_revealed (self->notice_revealer));
+}
+
 void
 zis_window_close_notice (ZisWindow *self)
 {
   gtk_revealer_set_reveal_child (self->notice_revealer, FALSE);
+  zis_window_set_failed (self, NULL);
+}
+
+void
+zis_window_close_old_notice (ZisWindow *self)
+{
+  if (!zis_gallery_model_get_unsaved (self->pictures))
+    zis_window_close_notice (self);
 }
 
 static void
@@ -98,16 +114,25 @@ set_way_out (GtkButton *button, const ZisErrorText *text)
 }
 
 static void
-describe_error (ZisWindow *self, ZisErrorText *text, const GError *error)
+describe_error (ZisWindow *self, ZisErrorText *text, const GError *error, ZisErrorContext context)
 {
-  if (zis_session_get_state (self->session) == ZIS_SESSION_FAILED && zis_model_parts_are_to_blame (self->settings, error))
-    zis_error_text_init_parts (text, error);
-  else
-    zis_error_text_init (text, error);
+  if (context == ZIS_ERROR_IN_WORK && zis_session_get_state (self->session) == ZIS_SESSION_FAILED
+      && zis_model_parts_are_to_blame (self->settings, error))
+    context = ZIS_ERROR_IN_PARTS;
+  zis_error_text_init (text, error, context);
 }
 
 void
-zis_window_show_error (ZisWindow *self, const GError *error)
+zis_window_set_failed (ZisWindow *self, const ZieRequest *request)
+{
+  if (self->has_failed)
+    zie_request_clear (&self->failed);
+  if ((self->has_failed = request != NULL))
+    zie_request_copy (&self->failed, request);
+}
+
+void
+zis_window_show_error (ZisWindow *self, const GError *error, ZisErrorContext context)
 {
   g_auto(ZisErrorText) text;
 
@@ -115,10 +140,12 @@ zis_window_show_error (ZisWindow *self, const GError *error)
     return;
 
   g_debug ("error: %s", error->message);
-  describe_error (self, &text, error);
+  describe_error (self, &text, error, context);
   gtk_label_set_text (self->notice_title, text.title);
   gtk_label_set_text (self->notice_body, text.body);
   set_way_out (self->notice_button, &text);
+  self->notice_is_of_saving = context == ZIS_ERROR_IN_KEEPING;
+  gtk_widget_set_visible (GTK_WIDGET (self->notice_revealer), TRUE);
   gtk_revealer_set_reveal_child (self->notice_revealer, TRUE);
   zis_compat_announce (gtk_revealer_get_child (self->notice_revealer), text.title);
 }
@@ -130,7 +157,7 @@ show_problem (ZisWindow *self)
 {
   g_auto(ZisErrorText) text;
 
-  describe_error (self, &text, zis_session_get_error (self->session));
+  describe_error (self, &text, zis_session_get_error (self->session), ZIS_ERROR_IN_WORK);
   adw_status_page_set_title (self->problem_page, text.title);
 
   /* The description is markup. */
@@ -139,7 +166,7 @@ show_problem (ZisWindow *self)
   adw_status_page_set_description (self->problem_page, escaped);
   set_way_out (self->problem_button, &text);
   if (zis_canvas_get_picture (self->canvas))
-    zis_window_show_error (self, zis_session_get_error (self->session));
+    zis_window_show_error (self, zis_session_get_error (self->session), ZIS_ERROR_IN_WORK);
 }
 
 static void
@@ -224,8 +251,17 @@ on_planned (ZisParameterPanel *panel, gpointer plan, gpointer error, gpointer us
 static void
 on_save_failed (ZisGalleryModel *model, ZisPicture *picture, gpointer error, gpointer user_data)
 {
-  zis_window_show_error (user_data, error);
+  zis_window_show_error (user_data, error, ZIS_ERROR_IN_KEEPING);
   zis_window_come_back (user_data);
+}
+
+/* What could not be saved may be by now, in another folder. */
+static void
+on_n_saving (ZisWindow *self)
+{
+  if (zis_gallery_model_get_n_saving (self->pictures) == 0 && self->notice_is_of_saving)
+    zis_window_close_old_notice (self);
+  zis_window_leave_if_idle (self);
 }
 
 static void
@@ -289,6 +325,7 @@ zis_window_dispose (GObject *object)
   if (self->loading)
     g_cancellable_cancel (self->loading);
   zis_window_follow_job (self, NULL);
+  zis_window_set_failed (self, NULL);
   if (self->session)
     {
       g_signal_handlers_disconnect_by_data (self->session, self);
@@ -393,6 +430,7 @@ on_key (GtkEventControllerKey *controller, guint key, guint code, GdkModifierTyp
       || (focus && gtk_widget_get_ancestor (focus, GTK_TYPE_POPOVER)) || zis_compat_has_dialog (ADW_APPLICATION_WINDOW (self)))
     return GDK_EVENT_PROPAGATE;
 
+  /* TRUE also of an action that is not enabled, hence the question above. */
   return gtk_widget_activate_action (user_data, "win.cancel", NULL) ? GDK_EVENT_STOP : GDK_EVENT_PROPAGATE;
 }
 
@@ -430,9 +468,9 @@ connect_everything (ZisWindow *self)
 
   g_signal_connect_object (self->session, "notify::state", G_CALLBACK (on_session_state), self, G_CONNECT_SWAPPED);
   g_signal_connect_object (self->session, "model-changed", G_CALLBACK (on_model_changed), self, G_CONNECT_SWAPPED);
-  /* TRUE also of an action that is not enabled, hence the question above. */
   g_signal_connect_object (self->pictures, "items-changed", G_CALLBACK (on_pictures_changed), self, G_CONNECT_SWAPPED);
-  g_signal_connect_object (self->pictures, "notify::n-saving", G_CALLBACK (zis_window_leave_if_idle), self, G_CONNECT_SWAPPED);
+  g_signal_connect_object (self->pictures, "notify::n-saving", G_CALLBACK (on_n_saving), self, G_CONNECT_SWAPPED);
+  g_signal_connect_object (self->notice_revealer, "notify::child-revealed", G_CALLBACK (on_notice_folded), self, G_CONNECT_SWAPPED);
   g_signal_connect_object (self->pictures, "save-failed", G_CALLBACK (on_save_failed), self, 0);
   g_signal_connect_object (self->gallery, "chosen", G_CALLBACK (on_chosen), self, 0);
   g_signal_connect_object (self->parameter_panel, "planned", G_CALLBACK (on_planned), self, 0);

@@ -20,7 +20,7 @@ test_every_code (void)
       if (code == ZIE_ERROR_CANCELLED)
         continue;
 
-      zis_error_text_init (&text, error);
+      zis_error_text_init (&text, error, ZIS_ERROR_IN_WORK);
       g_assert_true (g_hash_table_add (titles, (gpointer) text.title));
       g_assert_nonnull (strstr (text.body, error->message));
       g_assert_cmpuint (strlen (text.body), >, strlen (error->message) + 8);
@@ -29,12 +29,12 @@ test_every_code (void)
 }
 
 static void
-assert_title (GQuark domain, int code, const char *message, const char *title)
+assert_title (GQuark domain, int code, ZisErrorContext context, const char *message, const char *title)
 {
   g_autoptr(GError) error = g_error_new_literal (domain, code, message);
   g_auto(ZisErrorText) text = { 0 };
 
-  zis_error_text_init (&text, error);
+  zis_error_text_init (&text, error, context);
   g_assert_cmpstr (text.title, ==, title);
 }
 
@@ -43,10 +43,28 @@ test_disk (void)
 {
   g_autofree char *full = g_strdup_printf ("/x/a.png: cannot be written: %s", g_strerror (ENOSPC));
 
-  assert_title (G_IO_ERROR, G_IO_ERROR_NO_SPACE, "no space", "The disk is full");
-  assert_title (ZIE_ERROR, ZIE_ERROR_WRITE, full, "The disk is full");
-  assert_title (ZIE_ERROR, ZIE_ERROR_WRITE, "/x/a.png: read-only", "The picture could not be saved");
-  assert_title (G_IO_ERROR, G_IO_ERROR_PERMISSION_DENIED, "no", "The picture could not be saved");
+  assert_title (G_IO_ERROR, G_IO_ERROR_NO_SPACE, ZIS_ERROR_IN_SAVING, "no space", "The disk is full");
+  assert_title (ZIE_ERROR, ZIE_ERROR_WRITE, ZIS_ERROR_IN_KEEPING, full, "The disk is full");
+  assert_title (ZIE_ERROR, ZIE_ERROR_WRITE, ZIS_ERROR_IN_KEEPING, "/x/a.png: read-only", "The picture could not be saved");
+  assert_title (G_IO_ERROR, G_IO_ERROR_PERMISSION_DENIED, ZIS_ERROR_IN_SAVING, "no", "The picture could not be saved");
+}
+
+/* A file of a picture is no file of a model, and what cannot be thrown away need not be saved. */
+static void
+test_context (void)
+{
+  g_autoptr(GError) error = g_error_new_literal (ZIE_ERROR, ZIE_ERROR_WRITE, "/x/a.png: read-only");
+  g_auto(ZisErrorText) text = { 0 };
+
+  assert_title (ZIE_ERROR, ZIE_ERROR_FILE_CORRUPT, ZIS_ERROR_IN_WORK, "/x/a.gguf: cut short", "A file of the model is broken");
+  assert_title (ZIE_ERROR, ZIE_ERROR_FILE_CORRUPT, ZIS_ERROR_IN_OPENING, "/x/a.png: no PNG file", "The picture could not be opened");
+  assert_title (ZIE_ERROR, ZIE_ERROR_FILE_NOT_FOUND, ZIS_ERROR_IN_OPENING, "/x/a.png: no such file", "The picture could not be opened");
+  assert_title (G_IO_ERROR, G_IO_ERROR_NOT_SUPPORTED, ZIS_ERROR_IN_OPENING, "http", "The picture could not be opened");
+  assert_title (G_IO_ERROR, G_IO_ERROR_NOT_SUPPORTED, ZIS_ERROR_IN_BIN, "tmpfs", "The picture could not be moved to the bin");
+  assert_title (G_DBUS_ERROR, G_DBUS_ERROR_FAILED, ZIS_ERROR_IN_DESKTOP, "no portal", "The desktop did not do what it was asked");
+
+  zis_error_text_init (&text, error, ZIS_ERROR_IN_KEEPING);
+  g_assert_cmpstr (text.action, ==, "win.save-unsaved");
 }
 
 /* Parts that were picked by hand are to blame where the model cannot be opened, and for nothing else. */
@@ -67,7 +85,7 @@ test_parts (void)
       g_autoptr(GError) error = g_error_new (ZIE_ERROR, cases[i].code, "vae.safetensors: no such tensor");
       g_auto(ZisErrorText) text = { 0 };
 
-      zis_error_text_init_parts (&text, error);
+      zis_error_text_init (&text, error, ZIS_ERROR_IN_PARTS);
       g_assert_true (g_str_equal (text.action, "win.use-own-parts") == cases[i].is_parts);
       g_assert_nonnull (strstr (text.body, error->message));
     }
@@ -96,6 +114,7 @@ int
 main (int argc, char *argv[])
 {
   g_test_init (&argc, &argv, NULL);
+  g_test_add_func ("/error-text/context", test_context);
   g_test_add_func ("/error-text/every-code", test_every_code);
   g_test_add_func ("/error-text/disk", test_disk);
   g_test_add_func ("/error-text/parts", test_parts);

@@ -22,7 +22,7 @@ on_done (GObject *object, GAsyncResult *result, gpointer user_data)
 }
 
 static gboolean
-export (const char *path, GError **error)
+export (const char *path, const char *type, GError **error)
 {
   g_autoptr(ZieImage) image = make_image ();
   g_autoptr(GFile) file = g_file_new_for_path (path);
@@ -31,7 +31,7 @@ export (const char *path, GError **error)
 
   zie_request_init (&recipe);
   recipe.seed = 77;
-  zis_export_async (image, &recipe, file, NULL, on_done, &result);
+  zis_export_async (image, &recipe, file, type, NULL, on_done, &result);
   while (!result)
     g_main_context_iteration (NULL, TRUE);
 
@@ -60,7 +60,7 @@ test_kinds (void)
           g_assert_cmpuint (n_filters, ==, 2);      /* built without libwebp */
           continue;
         }
-      g_assert_true (export (path, &error));
+      g_assert_true (export (path, NULL, &error));
       g_assert_no_error (error);
       g_assert_true (g_file_get_contents (path, &data, &size, NULL));
       g_assert_cmpmem (data + kinds[i].at, strlen (kinds[i].begins), kinds[i].begins, strlen (kinds[i].begins));
@@ -77,6 +77,26 @@ test_kinds (void)
   g_rmdir (folder);
 }
 
+/* A name without a kind is written as the kind that was asked for: where only the chosen file may be written, it is. */
+static void
+test_type (void)
+{
+  g_autofree char *folder = g_dir_make_tmp ("zis-export-XXXXXX", NULL), *path = g_build_filename (folder, "v1.2 of a fox", NULL);
+  g_autofree char *data = NULL;
+  g_autoptr(GError) error = NULL;
+  gsize size;
+
+  g_assert_false (export (path, NULL, &error));
+  g_assert_error (error, ZIE_ERROR, ZIE_ERROR_WRITE);
+  g_clear_error (&error);
+  g_assert_true (export (path, "jpg", &error));
+  g_assert_no_error (error);
+  g_assert_true (g_file_get_contents (path, &data, &size, NULL));
+  g_assert_cmpmem (data, 3, "\xff\xd8\xff", 3);
+  g_unlink (path);
+  g_rmdir (folder);
+}
+
 static void
 test_failures (void)
 {
@@ -86,7 +106,7 @@ test_failures (void)
     {
       g_autoptr(GError) error = NULL;
 
-      g_assert_false (export (paths[i], &error));
+      g_assert_false (export (paths[i], NULL, &error));
       g_assert_nonnull (error);
     }
 }
@@ -119,6 +139,7 @@ int
 main (int argc, char *argv[])
 {
   g_test_init (&argc, &argv, NULL);
+  g_test_add_func ("/export/type", test_type);
   g_test_add_func ("/export/kinds", test_kinds);
   g_test_add_func ("/export/failures", test_failures);
   g_test_add_func ("/export/names", test_names);

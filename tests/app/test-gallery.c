@@ -164,6 +164,7 @@ test_failed_save (Fixture *f, gconstpointer data)
   wait_saved (f);
   g_assert_cmpint (f->n_failed, ==, 1);
   g_assert_false (zis_picture_is_saved (picture));
+  g_assert_true (zis_gallery_model_get_unsaved (f->model) == picture);
 
   zis_picture_load_async (picture, NULL, on_loaded, &image);
   while (!image)
@@ -175,9 +176,35 @@ test_failed_save (Fixture *f, gconstpointer data)
   while (!zis_picture_is_saved (picture))
     g_main_context_iteration (NULL, TRUE);
   g_assert_cmpint (f->n_failed, ==, 1);
+  g_assert_null (zis_gallery_model_get_unsaved (f->model));
   remove_folder (inside);
   g_rmdir (blocked);
   g_settings_set_string (f->settings, "output-folder", f->folder);
+}
+
+/* Another folder, the natural way out, takes what could not be saved with it. */
+static void
+test_moved (Fixture *f, gconstpointer data)
+{
+  g_autofree char *blocked = g_build_filename (f->folder, "file", NULL), *inside = g_build_filename (blocked, "pictures", NULL);
+  ZisPicture *picture;
+
+  g_assert_true (g_file_set_contents (blocked, "", 0, NULL));
+  g_settings_set_string (f->settings, "output-folder", inside);
+  zis_gallery_model_open (f->model);
+  picture = add (f, 4);
+  wait_saved (f);
+  g_assert_true (zis_gallery_model_get_unsaved (f->model) == picture);
+
+  g_settings_set_string (f->settings, "output-folder", f->folder);
+  zis_gallery_model_open (f->model);
+  g_assert_cmpuint (zis_gallery_model_find (f->model, picture), ==, 0);
+  while (!zis_picture_is_saved (picture))
+    g_main_context_iteration (NULL, TRUE);
+  g_assert_null (zis_gallery_model_get_unsaved (f->model));
+  g_assert_true (g_str_has_prefix (g_file_peek_path (zis_picture_get_file (picture)), f->folder));
+  g_assert_true (g_file_query_exists (zis_picture_get_file (picture), NULL));
+  g_assert_cmpint (f->n_failed, ==, 1);
 }
 
 /* What lies elsewhere is fetched, and what cannot be is an error, not a crash. */
@@ -208,6 +235,7 @@ main (int argc, char *argv[])
   g_test_add ("/gallery/kept", Fixture, NULL, set_up, test_kept, tear_down);
   g_test_add ("/gallery/not-kept", Fixture, NULL, set_up, test_not_kept, tear_down);
   g_test_add ("/gallery/failed-save", Fixture, NULL, set_up, test_failed_save, tear_down);
+  g_test_add ("/gallery/moved", Fixture, NULL, set_up, test_moved, tear_down);
   g_test_add_func ("/gallery/elsewhere", test_elsewhere);
   return g_test_run ();
 }

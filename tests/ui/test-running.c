@@ -80,7 +80,7 @@ check_error (ZisWindow *window)
   g_autoptr(GError) error = g_error_new_literal (ZIE_ERROR, ZIE_ERROR_DEVICE_LOST, "gone");
   GtkAccessible *notice = GTK_ACCESSIBLE (gtk_revealer_get_child (window->notice_revealer));
 
-  zis_window_show_error (window, error);
+  zis_window_show_error (window, error, ZIS_ERROR_IN_WORK);
   g_assert_true (gtk_revealer_get_reveal_child (window->notice_revealer));
   g_assert_true (gtk_test_accessible_has_role (notice, GTK_ACCESSIBLE_ROLE_ALERT));
   gtk_test_accessible_assert_property (notice, GTK_ACCESSIBLE_PROPERTY_LABEL, gtk_label_get_text (window->notice_title));

@@ -57,4 +57,9 @@ threading.Thread(target=lambda: [asked.append(line.rstrip('\n')) for line in man
 ui.wait(lambda: asked[-1:] == ['uninhibit 3'], 30, 'the end of what keeps the computer awake')
 check([a for a in asked if not a.startswith('un')] == ['inhibit %d 4 Pictures are being made' % i for i in (1, 2, 3)],
       'the computer is kept awake while pictures are made, and no longer: %s' % asked)
-s.end(app)
+
+# The picture is in memory alone.
+ui._close(app.proc.pid)
+ui.click(app.find('button', 'Close Without Saving'))
+ui.wait(lambda: not app.alive(), 10, 'the program to end')
+check(app.proc.returncode == 0, 'a window with a picture that is not saved asks before it closes')
