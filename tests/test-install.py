@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """What "meson install" leaves is a whole application: everything is in its place, and the installed command line makes a
-picture from another folder while neither the sources nor the build are there.  (The installed tree is laid over the prefix, and
+picture, and so does the window, while neither the sources nor the build are there.  (The installed tree is laid over the prefix, and
 the other two are hidden, in a mount namespace of the test's own.)
 
 usage: test-install.py MESON SOURCE_ROOT BUILD_ROOT PREFIX
@@ -10,6 +10,7 @@ import json
 import os
 import pathlib
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -68,12 +69,23 @@ class Installed:
         subprocess.run([meson, "install", "-C", build, "--no-rebuild", "--quiet", "--destdir", str(folder) + "/root"], check=True,
                        stdout=subprocess.DEVNULL)
 
+    def command(self, program):
+        """what runs an installed program where nothing else of ours is"""
+        return ["unshare", "-rm", "sh", "-c", INSIDE, "sh", *self.places, f"{self.prefix}/bin/{program}"]
+
     def run(self, program, *arguments, **environment):
         env = {"PATH": "/usr/bin:/bin", "HOME": str(self.work), "LC_ALL": "C.UTF-8", **environment}
         for name in ("ASAN_OPTIONS", "LSAN_OPTIONS", "UBSAN_OPTIONS"):
             env.update({name: os.environ[name]} if name in os.environ else {})
-        return subprocess.run(["unshare", "-rm", "sh", "-c", INSIDE, "sh", *self.places, f"{self.prefix}/bin/{program}", *arguments],
-                              capture_output=True, text=True, check=False, timeout=120, env=env)
+        return subprocess.run([*self.command(program), *arguments], capture_output=True, text=True, check=False, timeout=120, env=env)
+
+    def drive(self, source):
+        """the installed window as a person sees it, under a display of its own"""
+        ui = pathlib.Path(source, "tests/ui")
+        # What meson does after an installation that is not for a package (--destdir).
+        subprocess.run(["glib-compile-schemas", str(self.root / "share/glib-2.0/schemas")], check=True)
+        return subprocess.run(["bash", str(ui / "ui-session.sh"), "-o", str(self.work), "/usr/bin/python3", str(ui / "test_installed.py"),
+                               *self.command("zimage-studio")], capture_output=True, text=True, check=False, timeout=200)
 
 
 def check(condition, what, detail):
@@ -134,6 +146,9 @@ def main():
             check(done.returncode == 0 and "zimage-studio" in done.stdout, "zimage-studio --help", done)
             done = installed.run("zimage-studio", "--version")
             check(re.fullmatch(r"zimage-studio \d+\.\d+\.\d+\n", done.stdout), "zimage-studio --version, without a display", done)
+            if shutil.which("Xvfb") and shutil.which("xdotool") and shutil.which("openbox"):
+                done = installed.drive(source)
+                check(done.returncode == 0 and "makes a picture" in done.stdout, "the installed window makes a picture", done)
     return 0
 
 
