@@ -454,11 +454,13 @@ zie_engine_get_device (ZieEngine *self, ZieDevice *device)
   const ZieBackendFuncs *funcs;
   ZieMemoryUse use = { 0 };
   ZieBackendUse books = { 0 };
+  gsize arena;
 
   g_return_if_fail (self != NULL);
   g_return_if_fail (device != NULL);
 
   funcs = self->backend->funcs;
+  arena = zie_arena_store_get_size (&self->arena);
   zie_query_memory (&use);
   if (funcs->measure != NULL)
     funcs->measure (self->backend, &books);
@@ -477,7 +479,9 @@ zie_engine_get_device (ZieEngine *self, ZieDevice *device)
   device->n_threads = self->device.n_threads;
   if (funcs->get_held != NULL)
     device->memory_free += funcs->get_held (self->backend);
-  device->memory_free = MIN (device->memory_free + zie_arena_store_get_size (&self->arena), device->memory_total);
+  /* Pages of this machine's memory are taken when they are first touched: those that were not are free already. */
+  device->memory_free += funcs->get_free != NULL ? arena : MIN (arena, use.process_anonymous);
+  device->memory_free = MIN (device->memory_free, device->memory_total);
 }
 
 GAsyncQueue *

@@ -312,6 +312,24 @@ test_arena_kept (void)
   g_assert_cmpint (n_frees, ==, n_allocs);
 }
 
+/* Of an arena that a job left, what it did not touch is no memory that the next could have besides what is free. */
+static void
+test_untouched_arena (void)
+{
+  g_autoptr(ZieEngine) engine = new_engine ();
+  ZieDevice device;
+
+  zie_engine_get_device (engine, &device);
+  if (device.memory_total == 0)
+    {
+      g_test_skip ("nothing is known of this machine's memory");
+      return;
+    }
+  run_one (engine, DO_RESERVE, (int)(device.memory_total >> 20));
+  zie_engine_get_device (engine, &device);
+  g_assert_cmpuint (device.memory_free, <, device.memory_total);
+}
+
 static void
 test_cache_freed_once (void)
 {
@@ -427,6 +445,7 @@ main (int argc, char **argv)
   g_test_add_func ("/job/cancel-waiting", test_cancel_waiting);
   g_test_add_func ("/job/shutdown", test_shutdown);
   g_test_add_func ("/job/arena-kept", test_arena_kept);
+  g_test_add_func ("/job/untouched-arena", test_untouched_arena);
   g_test_add_func ("/job/cache-freed-once", test_cache_freed_once);
   g_test_add_func ("/job/idle-lets-go", test_idle_lets_go);
   g_test_add_func ("/job/wake", test_wake);
