@@ -196,14 +196,14 @@ plan_unchecked (ZieModel *model, const ZieDevice *device, const ZieRequest *requ
   return g_steal_pointer (&self);
 }
 
+/* A budget allows no more than there is. */
 static guint64
 get_limit (const ZieDevice *device, const ZieBudget *budget)
 {
   guint64 is_free = device->link_bytes_per_second > 0 ? device->host_free : device->memory_free;     /* its memory is not the host's */
+  guint64 limit = budget != NULL && budget->ram > 0 ? budget->ram : G_MAXUINT64;
 
-  if (budget != NULL && budget->ram > 0)
-    return budget->ram;
-  return is_free > 0 ? is_free : G_MAXUINT64;
+  return is_free > 0 ? MIN (limit, is_free) : limit;
 }
 
 /* Of the host's memory, what may be locked: at most half of what is free there. */

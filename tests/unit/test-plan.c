@@ -99,11 +99,12 @@ test_quick (Fixture *f, gconstpointer data)
 static void
 test_refused (Fixture *f, gconstpointer data)
 {
-  g_autoptr(ZiePlan) plan = make_plan (f, 2048, 1024), fits = NULL;
+  g_autoptr(ZiePlan) plan = make_plan (f, 2048, 1024), fits = NULL, small = NULL;
   ZieBudget budget = { 0, zie_plan_get_ram_peak (plan) - 1 };
   g_autoptr(GError) error = NULL;
   int width = 0, height = 0;
   const char *offer;
+  guint64 *is_free;
 
   g_assert_null (zie_plan_new (f->model, &f->device, &f->request, &budget, &error));
   g_test_message ("%s", error->message);
@@ -119,6 +120,18 @@ test_refused (Fixture *f, gconstpointer data)
   g_assert_no_error (error);
 
   budget.ram = 1000;
+  g_assert_null (zie_plan_new (f->model, &f->device, &f->request, &budget, &error));
+  g_assert_error (error, ZIE_ERROR, ZIE_ERROR_OUT_OF_HOST_MEMORY);
+  g_clear_error (&error);
+
+  /* A budget is no memory: what is not there is refused within it, too. */
+  is_free = f->device.link_bytes_per_second > 0 ? &f->device.host_free : &f->device.memory_free;
+  *is_free = zie_plan_get_ram_peak (fits) - 1;
+  budget.ram = zie_plan_get_ram_peak (plan);
+  small = zie_plan_new (f->model, &f->device, &f->request, &budget, &error);
+  g_assert_true (small == NULL || zie_plan_get_ram_peak (small) <= *is_free);
+  *is_free = 1000;
+  g_clear_error (&error);
   g_assert_null (zie_plan_new (f->model, &f->device, &f->request, &budget, &error));
   g_assert_error (error, ZIE_ERROR, ZIE_ERROR_OUT_OF_HOST_MEMORY);
 }
