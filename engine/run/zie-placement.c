@@ -34,12 +34,12 @@ is_listed_before (const ZieRequest *request, guint lora)
 }
 
 GArray *
-zie_placement_list (ZieModel *model, const ZieRequest *request, const ZieBackendFuncs *funcs)
+zie_placement_list (ZieModel *model, const ZieRequest *request, const ZieBackendFuncs *funcs, int n_passes)
 {
   GArray *uses = g_array_new (FALSE, FALSE, sizeof (ZieBlockUse));
   const ZieDit *dit = &model->transformer;
   int n_prompts = request->guidance > 0 ? 2 : 1, first_layer = dit->modulation_block + 1;
-  double steps = (double)request->n_steps * request->n_images * n_prompts;
+  double passes = (double)n_passes * request->n_images * n_prompts;
 
   for (guint i = 0; i < zie_weights_get_n_blocks (model->text_encoder.weights); i++)
     add_block (uses, funcs, model->text_encoder.weights, (int)i, ZIE_STAGE_TEXT, n_prompts);
@@ -49,14 +49,14 @@ zie_placement_list (ZieModel *model, const ZieRequest *request, const ZieBackend
     {
       gboolean is_step = i >= first_layer || i == dit->embed_block;
       add_block (uses, funcs, dit->weights, i, is_step ? ZIE_STAGE_SAMPLE : ZIE_STAGE_REFINE,
-                 is_step ? steps : i == dit->modulation_block ? 1 : n_prompts);
+                 is_step ? passes : i == dit->modulation_block ? 1 : n_prompts);
     }
   for (guint l = 0; l < request->n_loras; l++)
     {
       const ZieLora *lora = is_listed_before (request, l) ? NULL : zie_model_get_lora (model, request->loras[l].file, NULL);
 
       for (guint i = 0; lora != NULL && i < zie_weights_get_n_blocks (zie_lora_get_weights (lora)); i++)
-        add_block (uses, funcs, zie_lora_get_weights (lora), (int)i, ZIE_STAGE_SAMPLE, steps);
+        add_block (uses, funcs, zie_lora_get_weights (lora), (int)i, ZIE_STAGE_SAMPLE, passes);
     }
   add_block (uses, funcs, model->vae.weights, model->vae.decoder.block, ZIE_STAGE_DECODE, request->n_images);
   return uses;

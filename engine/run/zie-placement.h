@@ -13,8 +13,9 @@ typedef struct
   double uses;               /* times a job needs it */
 } ZieBlockUse;
 
-/* The blocks that REQUEST needs, in the order of use; sizes by FUNCS.  Array of ZieBlockUse, transfer full. */
-GArray *zie_placement_list (ZieModel *model, const ZieRequest *request, const ZieBackendFuncs *funcs);
+/* The blocks that REQUEST needs, in the order of use; sizes by FUNCS.  N_PASSES: through the network for one picture and one prompt.
+ * Array of ZieBlockUse, transfer full. */
+GArray *zie_placement_list (ZieModel *model, const ZieRequest *request, const ZieBackendFuncs *funcs, int n_passes);
 
 /* Which of USES stay on a device with AVAILABLE bytes for weights: all if they fit, else those that save the most copies,
  * spread evenly, so that copies and computing interleave; the rest passes through two slots.  Sets OUT (its places are

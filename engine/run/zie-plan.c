@@ -94,17 +94,21 @@ counting_free (Counting *self)
 }
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (Counting, counting_free)
 
-/* All stages but the decode, whose arenas begin where these left them. */
+/* All stages but the decode, whose arenas begin where these left them; and how often each block of weights is used. */
 static void
 count (ZiePlan *self, Counting *counting, ZieModel *model, const ZieRequest *request, const ZieFeed *feed)
 {
   Counter *counter = &counting->counter;
   ZieStages *stages = &counting->stages;
-  const ZieStepper *stepper = zie_stepper_get (request->sampler);
+  const ZieBackendFuncs *funcs = zie_backend_find (self->device.kind);
   double times[ZIE_N_STAGES] = { 1, 1, 0, 0 };
+  int n_passes;
 
   zie_stages_init (stages, model, request, &counter->ctx, feed, NULL);
-  times[ZIE_STAGE_SAMPLE] = (double)zie_stepper_count_passes (stepper, request->n_steps - stages->first_step) * request->n_images;
+  n_passes = zie_stepper_count_passes (zie_stepper_get (request->sampler), request->n_steps - stages->first_step);
+  times[ZIE_STAGE_SAMPLE] = (double)n_passes * request->n_images;
+  if (self->has_device_memory)
+    self->uses = zie_placement_list (model, request, funcs, n_passes);
   for (int stage = 0; stage < ZIE_STAGE_DECODE; stage++)
     {
       zie_stages_run (stages, (ZieStage)stage, 0, NULL, NULL);
@@ -186,8 +190,6 @@ plan_unchecked (ZieModel *model, const ZieDevice *device, const ZieRequest *requ
   self->has_tiles = request->decode == ZIE_DECODE_BLEND;
   zie_vae_tiles_init (&self->tiles, request->width, request->height, request->tile_size, request->tile_overlap);
   self->has_device_memory = funcs != NULL && funcs->weight_size != NULL;
-  if (self->has_device_memory)
-    self->uses = zie_placement_list (model, request, funcs);
 
   count (self, c, model, request, feed);
   count_decode (self, c, &c->stages.cut, &decode);

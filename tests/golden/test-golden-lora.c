@@ -283,7 +283,7 @@ test_twice (void)
       zie_request_init (&request);
       for (guint i = 0; i < n; i++)
         zie_request_add_lora (&request, path, 0.5);
-      uses = zie_placement_list (golden->model, &request, &funcs);
+      uses = zie_placement_list (golden->model, &request, &funcs, request.n_steps);
       n_blocks[n] = uses->len;
     }
   g_assert_cmpuint (n_blocks[1], >, n_blocks[0]);
