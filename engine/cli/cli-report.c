@@ -195,7 +195,12 @@ print_change (const ZieEvent *event, guint index)
 {
   g_autofree char *size = NULL, *text = NULL;
 
-  if (event->type == ZIE_EVENT_PLAN)
+  if (event->type == ZIE_EVENT_PLAN && event->plan.is_host)
+    {
+      size = cli_format_size (zie_plan_get_ram_peak (event->plan.plan));
+      text = g_strdup_printf (_("this machine has less memory free than was planned for: %s of it are planned for now"), size);
+    }
+  else if (event->type == ZIE_EVENT_PLAN)
     {
       size = cli_format_size (zie_plan_get_vram_peak (event->plan.plan));
       text = g_strdup_printf (_("the card has less memory free than was planned for: %s of it are planned for now"), size);

@@ -15,10 +15,14 @@
 #include "zie-plan-private.h"
 
 #define MAX_DEVICES 16
-/* How often a job plans anew when the card has less memory than it had. */
+/* How often a job plans anew when there is less memory than there was. */
 #define MAX_STEPS_DOWN 64
 /* Each plan after a refusal takes at least this share less than the one before, whatever the driver says is free. */
 #define STEP_DOWN 16
+/* Where there is no such plan: how often a job waits for the memory of the last one, and how long at first, each time twice as long. */
+#define MAX_WAITS 3
+#define FIRST_WAIT_US (100 * (gint64)1000)
+#define WAIT_SLICE_US 10000
 #define IDLE_US (60 * G_USEC_PER_SEC)
 #define MAX_IDLE_SECONDS 1e9
 #define BACKGROUND_NICE 10
@@ -147,37 +151,116 @@ hold (ZieEngine *self, ZieModel *model)
     self->placed = zie_model_ref (model);
 }
 
+/* The job goes on by SMALLER. */
+static void
+change_plan (ZieEngine *self, ZieJob *job, ZiePlan **plan, ZiePlan *smaller /* transfer full */, gboolean is_host, const char *reason)
+{
+  guint64 from = is_host ? (*plan)->ram_peak : (*plan)->vram_peak, to = is_host ? smaller->ram_peak : smaller->vram_peak;
+
+  g_message ("memory %s went: %.2f GiB are planned for instead of %.2f (%s)", is_host ? "of the host" : "of the device",
+             (double)to / 0x1p30, (double)from / 0x1p30, reason);
+  send_event (self, job->id, zie_event_new_plan (smaller, is_host, reason));
+  zie_plan_unref (*plan);
+  *plan = smaller;
+}
+
+/* For what is there now, within LIMIT. */
+static ZiePlan *
+plan_anew (ZieEngine *self, ZieJob *job, const ZiePlan *old, const ZieBudget *limit, GError **error)
+{
+  ZieDevice device;
+  ZiePlan *plan;
+
+  zie_engine_get_device (self, &device);
+  plan = zie_plan_new (job->model, &device, &job->request, limit, error);
+  if (plan != NULL)
+    plan->budget = old->budget;
+  return plan;
+}
+
+static guint64
+least (guint64 budget, guint64 limit)
+{
+  return budget > 0 ? MIN (budget, limit) : limit;
+}
+
+static void
+wait_unless_cancelled (ZieJob *job, gint64 us)
+{
+  gint64 end = g_get_monotonic_time () + us;
+
+  while (g_get_monotonic_time () < end && !zie_job_is_cancelled (job))
+    g_usleep (WAIT_SLICE_US);
+}
+
+/* What was refused may be back in a moment: the same plan again, where it fits what is free then.  FALSE: it never did, or there was
+ * no try left, or the job was cancelled. */
+static gboolean
+wait_for_memory (ZieEngine *self, ZieJob *job, ZiePlan **plan, const ZieBudget *limit, guint *n_waits)
+{
+  const ZieBudget same = { least (limit->vram, (*plan)->vram_peak), least (limit->ram, (*plan)->ram_peak) };
+
+  while (*n_waits < MAX_WAITS)
+    {
+      ZiePlan *again;
+
+      wait_unless_cancelled (job, FIRST_WAIT_US << (*n_waits)++);
+      if (zie_job_is_cancelled (job))
+        return FALSE;
+      if ((again = plan_anew (self, job, *plan, &same, NULL)) == NULL)
+        continue;
+      zie_plan_unref (*plan);
+      *plan = again;
+      return TRUE;
+    }
+  return FALSE;
+}
+
 /* Another program took memory after the plan was made: the next one is made for what is there now, and for less than the last one, so
- * that it ends where a driver says that more is free than it gives.  FALSE: no plan fits that, with the planner's error in place of
+ * that it ends where a driver says that more is free than it gives; where there is no smaller plan, the last one gets another chance.
+ * *LIMIT is what the plan was made within, and goes down with it.  FALSE: no plan fits that, with the planner's error in place of
  * *ERROR. */
 static gboolean
-step_down (ZieEngine *self, ZieJob *job, ZiePlan **plan, GError **error)
+step_down (ZieEngine *self, ZieJob *job, ZiePlan **plan, ZieBudget *limit, guint *n_waits, GError **error)
 {
-  guint64 refused = (*plan)->vram_peak, less = refused - refused / STEP_DOWN;
-  ZieBudget budget = (*plan)->budget;
-  ZieDevice device;
+  gboolean is_host = g_error_matches (*error, ZIE_ERROR, ZIE_ERROR_OUT_OF_HOST_MEMORY);
+  guint64 refused = is_host ? (*plan)->ram_peak : (*plan)->vram_peak, less = refused - refused / STEP_DOWN;
+  ZieBudget smaller_limit = *limit;
   ZiePlan *smaller;
   GError *local = NULL;
 
   release_memory (self, TRUE);
-  zie_engine_get_device (self, &device);
-  budget.vram = budget.vram > 0 ? MIN (budget.vram, less) : less;
-  smaller = zie_plan_new (job->model, &device, &job->request, &budget, &local);
-  if (smaller == NULL)
+  if (is_host)
+    smaller_limit.ram = least (limit->ram, less);
+  else
+    smaller_limit.vram = least (limit->vram, less);
+  if ((smaller = plan_anew (self, job, *plan, &smaller_limit, &local)) == NULL)
     {
+      if (wait_for_memory (self, job, plan, limit, n_waits))
+        {
+          g_message ("the same plan is tried again: %s", (*error)->message);
+          g_clear_error (error);
+          g_error_free (local);
+          return TRUE;
+        }
       g_clear_error (error);
       g_propagate_error (error, local);
       return FALSE;
     }
-  g_assert (smaller->vram_peak < refused);
-  smaller->budget = (*plan)->budget;
-  g_message ("memory of the device went: %.2f GiB are planned for instead of %.2f (%s)", (double)smaller->vram_peak / 0x1p30,
-             (double)refused / 0x1p30, (*error)->message);
-  send_event (self, job->id, zie_event_new_plan (smaller, (*error)->message));
+  g_assert ((is_host ? smaller->ram_peak : smaller->vram_peak) < refused);
+  *limit = smaller_limit;
+  change_plan (self, job, plan, smaller, is_host, (*error)->message);
   g_clear_error (error);
-  zie_plan_unref (*plan);
-  *plan = smaller;
   return TRUE;
+}
+
+/* Memory was refused that a smaller plan may do without.  Of the host's, what is refused before a stage began: later it is no part of the
+ * plan, and what was computed would be lost. */
+static gboolean
+can_step_down (const ZiePipeline *pipeline, const GError *error)
+{
+  return g_error_matches (error, ZIE_ERROR, ZIE_ERROR_OUT_OF_DEVICE_MEMORY)
+         || (g_error_matches (error, ZIE_ERROR, ZIE_ERROR_OUT_OF_HOST_MEMORY) && !pipeline->has_begun);
 }
 
 /* Runs JOB; NULL = done.  A job that was cancelled before its turn is not started; what fails after a cancel fails
@@ -199,7 +282,9 @@ run_job (ZieEngine *self, Run *run, guint64 *arena_peak)
     .cache = &self->cache,
   };
   g_autoptr(ZiePlan) plan = job->plan ? zie_plan_ref (job->plan) : NULL;
+  ZieBudget limit = plan ? plan->budget : (ZieBudget) { 0 };
   g_autoptr(GError) error = NULL;
+  guint n_waits = 0;
   gboolean is_done;
 
   if (zie_job_is_cancelled (job))
@@ -215,8 +300,8 @@ run_job (ZieEngine *self, Run *run, guint64 *arena_peak)
 
   send_event (self, job->id, zie_event_new_started ());
   is_done = run_pipeline (self, job->id, &pipeline, &error);
-  for (int i = 0; i < MAX_STEPS_DOWN && plan != NULL && g_error_matches (error, ZIE_ERROR, ZIE_ERROR_OUT_OF_DEVICE_MEMORY)
-                  && !zie_job_is_cancelled (job) && step_down (self, job, &plan, &error); i++)
+  for (int i = 0; i < MAX_STEPS_DOWN && plan != NULL && can_step_down (&pipeline, error) && !zie_job_is_cancelled (job)
+                  && step_down (self, job, &plan, &limit, &n_waits, &error); i++)
     {
       hold (self, job->model);
       pipeline.plan = plan;

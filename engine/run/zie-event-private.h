@@ -12,7 +12,7 @@ ZieEvent *zie_event_new_tile (int image_index, int index, int total, int x, int 
 /* RECIPE: of this one picture; copied.  STAGE_SECONDS: what each stage took for it; the steps' times are the caller's to add. */
 ZieEvent *zie_event_new_image (int image_index, guint64 seed, ZieImage *image /* transfer full */,
                                const double stage_seconds[ZIE_N_STAGES], const ZieRequest *recipe);
-ZieEvent *zie_event_new_plan (ZiePlan *plan /* referenced */, const char *reason);
+ZieEvent *zie_event_new_plan (ZiePlan *plan /* referenced */, gboolean is_host, const char *reason);
 ZieEvent *zie_event_new_redo (int image_index, ZieStage stage, const char *reason);
 ZieEvent *zie_event_new_finished (GError *error /* transfer full, NULL = done */, double seconds, guint64 arena_peak,
                                   guint64 ram_peak);

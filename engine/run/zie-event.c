@@ -87,11 +87,12 @@ zie_event_new_image (int image_index, guint64 seed, ZieImage *image, const doubl
 }
 
 ZieEvent *
-zie_event_new_plan (ZiePlan *plan, const char *reason)
+zie_event_new_plan (ZiePlan *plan, gboolean is_host, const char *reason)
 {
   ZieEvent *self = event_new (ZIE_EVENT_PLAN, 0);
 
   self->plan.plan = zie_plan_ref (plan);
+  self->plan.is_host = is_host;
   self->plan.reason = g_strdup (reason);
   return self;
 }

@@ -268,8 +268,10 @@ zie_pipeline_run (ZiePipeline *self, GError **error)
   ZieOpCtx ctx;
   gboolean ok;
 
+  self->has_begun = FALSE;
   if (!reserve (self, &device, &host, error))
     return FALSE;
+  self->has_begun = TRUE;
   zie_backend_init_ctx (self->backend, &ctx, &device, &host, plan->compute, self->cancel);
 
   zie_stages_init (&stages, self->model, request, &ctx, self->feed, &sink);

@@ -34,6 +34,7 @@ typedef struct
   const ZieFeed *feed;           /* a replay's, or NULL */
   int n_made;                    /* in and out: pictures that have left; called again after a failure it goes on with the next */
   guint64 arena_peak;            /* out: high-water mark of the arena */
+  gboolean has_begun;            /* out: it has the memory that was planned */
 } ZiePipeline;
 
 /* Makes the pictures of the request that are missing; emits STAGE, STEP, PREVIEW, TILE and IMAGE (STARTED and FINISHED are the engine's).

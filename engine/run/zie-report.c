@@ -96,9 +96,12 @@ add_picture (ZieReport *self, const ZieEvent *event)
 static void
 change_plan (ZieReport *self, const ZieEvent *event)
 {
-  g_autofree char *from = size_text (self->plan->vram_peak), *to = size_text (event->plan.plan->vram_peak);
+  gboolean is_host = event->plan.is_host;
+  g_autofree char *from = size_text (is_host ? self->plan->ram_peak : self->plan->vram_peak);
+  g_autofree char *to = size_text (is_host ? event->plan.plan->ram_peak : event->plan.plan->vram_peak);
 
-  g_ptr_array_add (self->notes, g_strdup_printf ("stepped down from %s on the card to %s: %s", from, to, event->plan.reason));
+  g_ptr_array_add (self->notes, g_strdup_printf ("stepped down from %s %s to %s: %s", from, is_host ? "of memory" : "on the card", to,
+                                                 event->plan.reason));
   zie_plan_unref (self->plan);
   self->plan = zie_plan_ref (event->plan.plan);
 }

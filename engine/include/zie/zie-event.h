@@ -13,7 +13,7 @@ typedef enum
   ZIE_EVENT_PREVIEW,     /* conflated: only the newest of a job waits in the queue */
   ZIE_EVENT_TILE,        /* a finished band of the picture; never dropped */
   ZIE_EVENT_IMAGE,       /* a finished picture, each once; never dropped */
-  ZIE_EVENT_PLAN,        /* the device has less memory than it had: by a smaller plan the job goes on with the picture that is missing; never dropped */
+  ZIE_EVENT_PLAN,        /* there is less memory than there was: by a smaller plan the job goes on with the picture that is missing; never dropped */
   ZIE_EVENT_REDO,        /* a stage gave numbers that are not finite: it is computed again in f32 on the CPU; never dropped */
   ZIE_EVENT_FINISHED,    /* exactly one a job, always its last */
 } ZieEventType;
@@ -31,7 +31,7 @@ struct _ZieEvent
     struct { int step; ZieImage *image; } preview;
     struct { int index, total, x, y; ZieImage *image; } tile;
     struct { guint64 seed; ZieImage *image; double stage_seconds[ZIE_N_STAGES]; ZieRequest *recipe; double *step_seconds; guint n_steps; } image;
-    struct { ZiePlan *plan; char *reason; } plan;
+    struct { ZiePlan *plan; char *reason; gboolean is_host; } plan;          /* is_host: it is the host's memory that went */
     struct { ZieStage stage; char *reason; } redo;
     /* error NULL = done.  On a device with memory of its own, else 0: vram_peak, what was held of it at most, the context counted;
      * vram_free, what its driver says is free at the end (0: it does not say); weights that went over, to stay and through slots. */

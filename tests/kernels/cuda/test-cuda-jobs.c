@@ -33,8 +33,8 @@ typedef struct
   double strength;               /* 0: not from a picture */
   ZieBudget budget;
   guint64 spilled, streamed;     /* bytes, of the last plan */
-  guint n_down, redone;          /* of the last job */
-  guint64 planned, vram_peak, arena_peak, bytes_streamed;
+  guint n_down, n_down_host, redone;             /* of the last job */
+  guint64 planned, planned_ram, vram_peak, arena_peak, bytes_streamed;
   char *pixels;                  /* checksum of all pictures, owned */
 } Fixture;
 
@@ -102,12 +102,13 @@ run_on (Fixture *f, ZieEngine *engine, GError **error)
   int n_seen = 0;
 
   make_request (f, &request);
-  f->n_down = f->redone = 0;
+  f->n_down = f->n_down_host = f->redone = 0;
   zie_engine_get_device (engine, &device);
   if (!(plan = zie_plan_new (f->model, &device, &request, &f->budget, error))
       || !(job = zie_engine_submit (engine, f->model, &request, plan, error)))
     return FALSE;
   f->planned = zie_plan_get_vram_peak (plan);
+  f->planned_ram = zie_plan_get_ram_peak (plan);
   f->spilled = zie_plan_get_stage (plan, ZIE_STAGE_DECODE)->bytes_spilled;
   f->streamed = 0;
   for (int stage = 0; stage < ZIE_N_STAGES; stage++)
@@ -118,12 +119,18 @@ run_on (Fixture *f, ZieEngine *engine, GError **error)
 
       if (event->type == ZIE_EVENT_PLAN)
         {
-          guint64 less = zie_plan_get_vram_peak (event->plan.plan);
+          guint64 less = zie_plan_get_vram_peak (event->plan.plan), less_ram = zie_plan_get_ram_peak (event->plan.plan);
 
-          g_assert_cmpuint (less, <, f->planned);
+          if (event->plan.is_host)
+            g_assert_cmpuint (less_ram, <, f->planned_ram);
+          else
+            g_assert_cmpuint (less, <, f->planned);
           g_assert_cmpuint (strlen (event->plan.reason), >, 0);
           f->planned = less;
-          f->n_down++;
+          f->planned_ram = less_ram;
+          f->spilled = zie_plan_get_stage (event->plan.plan, ZIE_STAGE_DECODE)->bytes_spilled;
+          f->n_down += !event->plan.is_host;
+          f->n_down_host += event->plan.is_host;
         }
       if (event->type == ZIE_EVENT_STAGE || event->type == ZIE_EVENT_STEP)
         g_assert_cmpint (event->image_index, >=, n_seen);        /* nothing of a picture that has left */
@@ -471,6 +478,51 @@ neighbours (void)
   tiny_model_remove (g_steal_pointer (&wide));
 }
 
+/* The card's memory and the host's are refused once where no smaller plan is: a moment later they are there. */
+static void
+back_in_a_moment (void)
+{
+  static const char *const refusing[] = { "cudaMalloc", "cudaHostAlloc" };
+  Fixture f;
+
+  fixture_init (&f, folder, 0);
+  for (guint i = 0; i < G_N_ELEMENTS (refusing); i++)
+    {
+      fake_fail (refusing[i], 1, cudaErrorMemoryAllocation);
+      run_well (&f, right);
+      g_assert_true (fake_has_failed ());
+      fake_fail (NULL, 0, cudaSuccess);
+      g_clear_pointer (&f.engine, zie_engine_unref);
+      f.engine = open_engine (ZIE_BACKEND_CUDA, 0, NULL);
+    }
+  fixture_clear (&f);
+}
+
+/* Locked memory of the host is refused to a job that streams: it goes on with fewer copies of weights there. */
+static void
+less_locked (void)
+{
+  g_autofree char *wide = make_wide_model (2), *expected = NULL;
+  Fixture f;
+
+  fixture_init (&f, wide, 0);
+  run_well (&f, NULL);
+  expected = g_strdup (f.pixels);
+  f.budget.vram = f.planned - (32 << 20);
+  run_well (&f, expected);
+  g_assert_cmpuint (f.streamed, >, 0);
+  g_clear_pointer (&f.engine, zie_engine_unref);
+  f.engine = open_engine (ZIE_BACKEND_CUDA, 0, NULL);
+  fake_fail ("cudaHostAlloc", 1, cudaErrorMemoryAllocation);
+  run_well (&f, expected);
+  g_assert_true (fake_has_failed ());
+  g_assert_cmpuint (f.n_down_host, ==, 1);
+  g_assert_cmpuint (f.n_down, ==, 0);
+  g_assert_cmpuint (f.vram_peak, ==, f.planned);
+  fixture_clear (&f);
+  tiny_model_remove (g_steal_pointer (&wide));
+}
+
 /* Memory goes in the middle of a job of several pictures: it goes on by a smaller plan with the picture that is missing. */
 static void
 several (void)
@@ -599,6 +651,8 @@ main (int argc, char **argv)
     }
   g_test_add_func ("/cuda-jobs/redone", redone);
   g_test_add_func ("/cuda-jobs/neighbours", neighbours);
+  g_test_add_func ("/cuda-jobs/back-in-a-moment", back_in_a_moment);
+  g_test_add_func ("/cuda-jobs/less-locked", less_locked);
   g_test_add_func ("/cuda-jobs/several", several);
   g_test_add_func ("/cuda-jobs/idle", idle);
   g_test_add_func ("/cuda-jobs/second-card", second_card);
