@@ -539,6 +539,7 @@ zie_engine_get_device (ZieEngine *self, ZieDevice *device)
   const ZieBackendFuncs *funcs;
   ZieMemoryUse use = { 0 };
   ZieBackendUse books = { 0 };
+  guint64 is_free = 0;
   gsize arena;
 
   g_return_if_fail (self != NULL);
@@ -551,7 +552,7 @@ zie_engine_get_device (ZieEngine *self, ZieDevice *device)
     funcs->measure (self->backend, &books);
   *device = self->device;
   if (funcs->get_free != NULL)
-    device->memory_free = funcs->get_free (self->backend);
+    is_free = funcs->get_free (self->backend);
   else if (use.ram_total > 0 && device->memory_total == use.ram_total)
     device->memory_free = use.ram_available;
   else
@@ -560,12 +561,13 @@ zie_engine_get_device (ZieEngine *self, ZieDevice *device)
     device->host_held = zie_arena_store_get_size (&self->host_arena);
   if (device->host_free > 0 && use.ram_available > 0)          /* what is locked for weights and arena is there for the next plan */
     device->host_free = use.ram_available + books.locked + device->host_held;
-  device->memory_free += device->memory_base;    /* it is open: what that takes is not free any more, but ours */
   device->n_threads = self->device.n_threads;
-  if (funcs->get_held != NULL)
-    device->memory_free += funcs->get_held (self->backend);
+  if (is_free > 0)                               /* a driver that does not say: what was free at the start, when nothing was held */
+    device->memory_free = is_free + arena + (funcs->get_held != NULL ? funcs->get_held (self->backend) : 0);
   /* Pages of this machine's memory are taken when they are first touched: those that were not are free already. */
-  device->memory_free += funcs->get_free != NULL ? arena : MIN (arena, use.process_anonymous);
+  if (funcs->get_free == NULL)
+    device->memory_free += MIN (arena, use.process_anonymous);
+  device->memory_free += device->memory_base;    /* it is open: what that takes is not free any more, but ours */
   device->memory_free = MIN (device->memory_free, device->memory_total);
 }
 

@@ -270,7 +270,7 @@ zie_pipeline_run (ZiePipeline *self, GError **error)
 
   self->has_begun = FALSE;
   if (!reserve (self, &device, &host, error))
-    return FALSE;
+    return check_device (self, FALSE, error);
   self->has_begun = TRUE;
   zie_backend_init_ctx (self->backend, &ctx, &device, &host, plan->compute, self->cancel);
 

@@ -356,16 +356,19 @@ cuda_alloc_host (ZieBackend *backend, gsize size, GError **error)
 {
   CudaBackend *self = backend->data;
   void *memory = NULL;
+  cudaError_t code;
 
   cudaSetDevice (self->index);
-  if (cudaHostAlloc (&memory, MAX (size, 1), cudaHostAllocDefault) != cudaSuccess)
-    {
-      cudaGetLastError ();
-      g_set_error (error, ZIE_ERROR, ZIE_ERROR_OUT_OF_HOST_MEMORY,
-                   "%" G_GSIZE_FORMAT " bytes of locked memory could not be had: close other programs or ask for a smaller picture", size);
-      return NULL;
-    }
-  return memory;
+  if ((code = cudaHostAlloc (&memory, MAX (size, 1), cudaHostAllocDefault)) == cudaSuccess)
+    return memory;
+
+  cudaGetLastError ();
+  if (code == cudaErrorMemoryAllocation)
+    g_set_error (error, ZIE_ERROR, ZIE_ERROR_OUT_OF_HOST_MEMORY,
+                 "%" G_GSIZE_FORMAT " bytes of locked memory could not be had: close other programs or ask for a smaller picture", size);
+  else
+    cuda_set_error (error, code, "locked memory for the picture");
+  return NULL;
 }
 
 static void
