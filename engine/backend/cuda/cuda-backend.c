@@ -217,6 +217,43 @@ fill_card (CudaCard *card, int index)
   card->allow_hopper = card->cc == 90 && card->encode_tiled != NULL && zie_cuda_hopper_is_built ();
 }
 
+/* How many have each card open. */
+static GMutex open_lock;
+static guint n_open[MAX_CARDS];
+
+static void
+enter_card (int index)
+{
+  g_mutex_lock (&open_lock);
+  if (index < MAX_CARDS)
+    n_open[index]++;
+  g_mutex_unlock (&open_lock);
+}
+
+/* A context whose work broke off answers nothing else any more, to whoever opens the card next in this process: the last one to leave
+ * ends it, with all that could not be freed.  The calling thread's card is INDEX, unless even choosing it failed. */
+static void
+leave_card (int index)
+{
+  cudaError_t code = cudaSuccess;
+  int current = -1;
+
+  g_mutex_lock (&open_lock);
+  if (index < MAX_CARDS && --n_open[index] == 0)
+    {
+      cudaGetDevice (&current);
+      if (current == index)
+        code = cudaDeviceSynchronize ();
+      if (code != cudaSuccess)
+        {
+          g_message ("card %d is reset: %s", index, cudaGetErrorString (code));
+          cudaDeviceReset ();
+        }
+      cudaGetLastError ();
+    }
+  g_mutex_unlock (&open_lock);
+}
+
 static void
 cuda_close (ZieBackend *backend)
 {
@@ -239,6 +276,7 @@ cuda_close (ZieBackend *backend)
   cudaFreeHost (self->broken_seen);
   cudaFreeHost (self->bounce);
   g_clear_pointer (&self->cublaslt, zie_cublaslt_free);
+  leave_card (self->index);
   g_mutex_clear (&self->lock);
   g_free (self->failure);
   g_free (self);
@@ -280,6 +318,7 @@ cuda_open (ZieBackend *backend, int device_index, GError **error)
   backend->data = self;
   g_mutex_init (&self->lock);
   self->index = device_index;
+  enter_card (self->index);
   before = get_free (self->index);
   if ((code = cudaSetDevice (self->index)) != cudaSuccess || (code = cudaGetDeviceProperties (&properties, self->index)) != cudaSuccess)
     goto fail;

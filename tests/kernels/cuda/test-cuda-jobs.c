@@ -378,7 +378,8 @@ fails (gconstpointer data)
   g_assert_cmpuint (n_jobs, >, 1);
 }
 
-/* The card is gone: words, also for the next job; the CPU of the same process goes on. */
+/* The card is gone: words, also for the next job; the CPU of the same process goes on.  Once nobody has it open it can be opened again,
+ * and makes the right picture. */
 static void
 lost (gconstpointer function)
 {
@@ -387,13 +388,17 @@ lost (gconstpointer function)
   for (guint nth = 1; nth <= 31; nth += 15)
     {
       g_autoptr(GError) error = NULL, again = NULL, none = NULL;
-      g_autoptr(ZieEngine) engine = NULL;
+      g_autoptr(ZieEngine) engine = NULL, other = NULL;
       Fixture f;
 
       fixture_init (&f, folder, 0);
+      other = open_engine (ZIE_BACKEND_CUDA, 0, &none);
+      g_assert_no_error (none);
       fake_lose (function, nth, cudaErrorLaunchFailure);
       if (run (&f, &error))
         {
+          g_clear_pointer (&other, zie_engine_unref);
+          g_assert_cmpuint (fake_count ("cudaDeviceReset"), ==, 0);
           fixture_clear (&f);
           continue;
         }
@@ -412,6 +417,15 @@ lost (gconstpointer function)
         on_cpu = g_strdup (f.pixels);
       g_assert_cmpstr (f.pixels, ==, on_cpu);
       g_clear_pointer (&engine, zie_engine_unref);
+
+      fake_fail (NULL, 0, cudaSuccess);
+      g_clear_pointer (&f.engine, zie_engine_unref);
+      g_assert_cmpuint (fake_count ("cudaDeviceReset"), ==, 0);          /* the other one has it open */
+      g_clear_pointer (&other, zie_engine_unref);
+      g_assert_cmpuint (fake_count ("cudaDeviceReset"), ==, 1);
+      f.engine = open_engine (ZIE_BACKEND_CUDA, 0, &none);
+      g_assert_no_error (none);
+      run_well (&f, right);
       fixture_clear (&f);
     }
 }

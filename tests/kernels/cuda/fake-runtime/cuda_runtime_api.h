@@ -55,6 +55,9 @@ typedef struct CUevent_st *cudaEvent_t;
 
 cudaError_t cudaGetDeviceCount (int *n);
 cudaError_t cudaSetDevice (int device);
+cudaError_t cudaGetDevice (int *device);
+cudaError_t cudaDeviceSynchronize (void);
+cudaError_t cudaDeviceReset (void);
 cudaError_t cudaGetDeviceProperties (struct cudaDeviceProp *properties, int device);
 cudaError_t cudaDeviceGetAttribute (int *value, enum cudaDeviceAttr attribute, int device);
 cudaError_t cudaDeviceGetPCIBusId (char *id, int size, int device);

@@ -48,7 +48,7 @@ static int n_cards = 1, n_old_cards;
 static char *failing;                            /* function, or NULL */
 static guint fails_at;
 static gboolean is_lasting, is_lost, has_failed;
-static cudaError_t failure;
+static cudaError_t failure, loss;                /* loss: of the card that is lost, whatever fails next */
 static _Thread_local cudaError_t last_error;
 
 /* --- failures --- */
@@ -319,32 +319,18 @@ fake_start (FakeOrder new_order, guint32 seed)
       events = g_hash_table_new_full (NULL, NULL, g_free, NULL);
       counts = g_hash_table_new (g_str_hash, g_str_equal);
     }
-  if (!is_lost && g_hash_table_size (device) + g_hash_table_size (pinned) + g_hash_table_size (streams) + g_hash_table_size (events) > 0)
+  if (is_lost)
+    g_error ("the card is lost: nobody reset it");
+  if (g_hash_table_size (device) + g_hash_table_size (pinned) + g_hash_table_size (streams) + g_hash_table_size (events) > 0)
     g_error ("not given back: %u pieces of device memory, %u of locked memory, %u streams, %u events", g_hash_table_size (device),
              g_hash_table_size (pinned), g_hash_table_size (streams), g_hash_table_size (events));
-  if (is_lost)
-    {
-      GHashTableIter iter;
-      gpointer stream;
-
-      g_hash_table_iter_init (&iter, streams);
-      while (g_hash_table_iter_next (&iter, &stream, NULL))
-        {
-          g_queue_clear_full (&((cudaStream_t)stream)->ops, g_free);
-          g_free (stream);
-        }
-      g_hash_table_remove_all (streams);
-      g_hash_table_remove_all (events);
-      g_hash_table_foreach_remove (device, free_device_piece, NULL);
-      g_hash_table_foreach_remove (pinned, unmap, NULL);
-    }
   g_hash_table_remove_all (counts);
   g_clear_pointer (&failing, g_free);
   g_clear_pointer (&random_steps, g_rand_free);
   random_steps = g_rand_new_with_seed (seed);
   order = new_order;
   n_copied = others = secret_others = 0;
-  is_lost = has_failed = FALSE;
+  has_failed = FALSE;
   g_rec_mutex_unlock (&lock);
 }
 
@@ -359,10 +345,12 @@ enter (const char *function)
   if (failing != NULL && fails_at > 0 && strcmp (failing, function) == 0 && --fails_at == 0)
     {
       has_failed = TRUE;
-      is_lost = is_lasting;
+      is_lost |= is_lasting;
+      if (is_lasting)
+        loss = failure;
       return last_error = failure;
     }
-  return is_lost ? (last_error = failure) : cudaSuccess;
+  return is_lost ? (last_error = loss) : cudaSuccess;
 }
 
 static cudaError_t
@@ -415,11 +403,64 @@ cudaGetDeviceCount (int *n)
   return leave (cudaSuccess);
 }
 
+static _Thread_local int current_card;
+
 cudaError_t
 cudaSetDevice (int index)
 {
   ENTER ();
-  return leave (index >= n_old_cards && index < n_cards ? cudaSuccess : cudaErrorInvalidDevice);
+  if (index < n_old_cards || index >= n_cards)
+    return leave (cudaErrorInvalidDevice);
+  current_card = index;
+  return leave (cudaSuccess);
+}
+
+cudaError_t
+cudaGetDevice (int *index)
+{
+  *index = current_card;
+  return fake_try (__func__);
+}
+
+cudaError_t
+cudaDeviceSynchronize (void)
+{
+  ENTER ();
+  run_all ();
+  return leave (cudaSuccess);
+}
+
+static void
+drop_op (gpointer data)
+{
+  Op *op = data;
+
+  if (op->kind == OP_CALL)
+    g_free (op->data);
+  g_free (op);
+}
+
+/* What was not given back is gone, and the card is there again. */
+cudaError_t
+cudaDeviceReset (void)
+{
+  GHashTableIter iter;
+  gpointer stream;
+
+  g_rec_mutex_lock (&lock);
+  g_hash_table_insert (counts, (gpointer)__func__, GUINT_TO_POINTER (fake_count (__func__) + 1));
+  g_hash_table_iter_init (&iter, streams);
+  while (g_hash_table_iter_next (&iter, &stream, NULL))
+    {
+      g_queue_clear_full (&((cudaStream_t)stream)->ops, drop_op);
+      g_free (stream);
+    }
+  g_hash_table_remove_all (streams);
+  g_hash_table_remove_all (events);
+  g_hash_table_foreach_remove (device, free_device_piece, NULL);
+  g_hash_table_foreach_remove (pinned, unmap, NULL);
+  is_lost = FALSE;
+  return leave (cudaSuccess);
 }
 
 cudaError_t

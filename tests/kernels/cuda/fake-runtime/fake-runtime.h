@@ -26,8 +26,8 @@ void fake_set_mapped (gboolean is_mapped);
 
 /* Call number NTH (from 1) of FUNCTION from now on returns CODE and does nothing; 0: none does. */
 void fake_fail (const char *function, guint nth, cudaError_t code);
-/* From that call on every call returns CODE, as on a card that is lost; until fake_start(), which then accepts what was
- * not given back. */
+/* From that call on every call returns CODE, as on a card that is lost; until cudaDeviceReset(), after which what was not given back
+ * is gone. */
 void fake_lose (const char *function, guint nth, cudaError_t code);
 gboolean fake_has_failed (void);               /* since the last of these two calls */
 
@@ -52,5 +52,5 @@ void fake_set_cards (guint n, guint n_old);
 /* Waits for all streams, unless the card is lost; cannot fail. */
 void fake_finish (void);
 
-/* A kernel: FUNC (DATA) when STREAM comes to it. */
+/* A kernel: FUNC (DATA) when STREAM comes to it, which frees DATA by g_free(); where it never comes to it, it is freed so. */
 void fake_launch (cudaStream_t stream, void (*func) (gpointer data), gpointer data);
