@@ -46,7 +46,7 @@ open_backend (ZieRedo *self, GError **error)
   return self->backend != NULL;
 }
 
-/* What is free now: the job's arena is held meanwhile, and a budget of memory holds for both. */
+/* What is free now: the job's memory is held meanwhile, beside a card with all that is locked for it, and a budget holds for both. */
 static void
 find_memory (const ZieRedo *self, ZieDevice *device, ZieBudget *budget)
 {
@@ -62,7 +62,11 @@ find_memory (const ZieRedo *self, ZieDevice *device, ZieBudget *budget)
 
   *budget = (ZieBudget) { 0 };
   if (plan->budget.ram > 0)
-    budget->ram = MAX (plan->budget.ram, plan->ram_peak) - plan->host_arena - (plan->has_device_memory ? 0 : plan->device_arena);
+    {
+      guint64 held = plan->has_device_memory ? plan->ram_peak : plan->host_arena + plan->device_arena;
+
+      budget->ram = plan->budget.ram > held ? plan->budget.ram - held : 1;         /* 0 would be no limit */
+    }
 }
 
 static gboolean

@@ -223,6 +223,34 @@ budgets (void)
   fixture_clear (&f);
 }
 
+/* What is computed again on the CPU fits into the budget beside all that the job has of the host's memory, or is refused in words. */
+static void
+redone_within (void)
+{
+  Fixture f;
+
+  fixture_init (&f, folder, 0);
+  run_well (&f, right);
+  for (int i = 0; i < 2; i++)
+    {
+      g_autoptr(GError) error = NULL;
+
+      f.budget.ram = f.planned_ram + (i == 0 ? 1 << 20 : 64 << 20);
+      f.n_dots++;
+      sim_break_linear (20);
+      g_assert_cmpint (run (&f, &error), ==, i == 1);
+      sim_break_linear (0);
+      if (i == 1)
+        g_assert_cmpuint (f.redone, !=, 0);
+      else
+        {
+          g_assert_error (error, ZIE_ERROR, ZIE_ERROR_OUT_OF_HOST_MEMORY);
+          g_assert_nonnull (strstr (error->message, "cannot be computed again"));
+        }
+    }
+  fixture_clear (&f);
+}
+
 /* Wide enough that a plan for a sixteenth less is possible. */
 static char *
 make_wide_model (int n_layers)
@@ -666,6 +694,7 @@ main (int argc, char **argv)
       g_test_add_data_func (path, losing[i], lost);
     }
   g_test_add_func ("/cuda-jobs/redone", redone);
+  g_test_add_func ("/cuda-jobs/redone-within", redone_within);
   g_test_add_func ("/cuda-jobs/neighbours", neighbours);
   g_test_add_func ("/cuda-jobs/back-in-a-moment", back_in_a_moment);
   g_test_add_func ("/cuda-jobs/less-locked", less_locked);
