@@ -254,6 +254,23 @@ step_down (ZieEngine *self, ZieJob *job, ZiePlan **plan, ZieBudget *limit, guint
   return TRUE;
 }
 
+/* A job may wait for long, and what the host's memory cannot hold it is not refused but swaps, or ends: it is planned anew before it
+ * begins.  FALSE: there is no plan for what is there. */
+static gboolean
+check_host (ZieEngine *self, ZieJob *job, ZiePlan **plan, GError **error)
+{
+  ZieDevice device;
+  ZiePlan *smaller;
+
+  zie_engine_get_device (self, &device);
+  if (zie_plan_fits_host (*plan, &device))
+    return TRUE;
+  if ((smaller = plan_anew (self, job, *plan, &(*plan)->budget, error)) == NULL)
+    return FALSE;
+  change_plan (self, job, plan, smaller, TRUE, "other programs took memory while the job waited");
+  return TRUE;
+}
+
 /* Memory was refused that a smaller plan may do without.  Of the host's, what is refused before a stage began: later it is no part of the
  * plan, and what was computed would be lost. */
 static gboolean
@@ -299,6 +316,9 @@ run_job (ZieEngine *self, Run *run, guint64 *arena_peak)
   hold (self, job->model);
 
   send_event (self, job->id, zie_event_new_started ());
+  if (plan != NULL && !check_host (self, job, &plan, &error))
+    return g_steal_pointer (&error);
+  pipeline.plan = plan;
   is_done = run_pipeline (self, job->id, &pipeline, &error);
   for (int i = 0; i < MAX_STEPS_DOWN && plan != NULL && can_step_down (&pipeline, error) && !zie_job_is_cancelled (job)
                   && step_down (self, job, &plan, &limit, &n_waits, &error); i++)

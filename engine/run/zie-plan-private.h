@@ -47,3 +47,6 @@ const char *zie_placement_name (ZiePlacement placement);
 /* As zie_plan_new() for a replay's ids. */
 ZiePlan *zie_plan_new_for_feed (ZieModel *model, const ZieDevice *device, const ZieRequest *request, const ZieBudget *budget,
                                 const ZieFeed *feed, GError **error);
+
+/* Whether what the plan needs of the host's memory is there on DEVICE now; copies of weights are made as far as there is room. */
+gboolean zie_plan_fits_host (const ZiePlan *self, const ZieDevice *device);

@@ -465,6 +465,15 @@ zie_plan_unref (ZiePlan *self)
   g_free (self);
 }
 
+gboolean
+zie_plan_fits_host (const ZiePlan *self, const ZieDevice *device)
+{
+  if (self->ram_peak - self->weights.pinned_limit > get_limit (device, NULL))
+    return FALSE;
+  return !self->has_device_memory || !zie_vae_cut_spills (&self->decode.cut)
+         || device->host_locked + self->host_arena <= get_lockable (device);
+}
+
 const ZieStagePlan *
 zie_plan_get_stage (const ZiePlan *self, ZieStage stage)
 {

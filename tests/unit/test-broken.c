@@ -351,6 +351,14 @@ try_alloc (ZieBackend *self, gsize size, GError **error)
   return NULL;
 }
 
+static guint64 reported_free;        /* what is said to be free now; 0: nothing is said */
+
+static guint64
+get_reported (ZieBackend *self)
+{
+  return reported_free;
+}
+
 static ZieBackend *
 open_failing (ZieBackendKind kind, int device_index, ZieThreads *threads, GError **error)
 {
@@ -359,6 +367,7 @@ open_failing (ZieBackendKind kind, int device_index, ZieThreads *threads, GError
   real_funcs = backend->funcs;
   failing_funcs = *real_funcs;
   failing_funcs.alloc = try_alloc;
+  failing_funcs.get_free = get_reported;
   backend->funcs = &failing_funcs;
   return backend;
 }
@@ -433,8 +442,21 @@ refused (void)
   fixture_clear (&f);
 }
 
-/* A model whose decode takes less in bands, as the real one's does: where a smaller plan is possible, memory that is refused costs the
- * decode its one piece and no job. */
+static ZieEngine *
+open_anew (ZieEngine *old, gint failing)
+{
+  g_autoptr(GError) error = NULL;
+  ZieEngine *engine;
+
+  g_clear_pointer (&old, zie_engine_unref);
+  g_atomic_int_set (&failing_alloc, failing);
+  engine = zie_engine_new_with_funcs (&(ZieEngineOptions) { .n_threads = 2 }, &failing_engine, &error);
+  g_assert_no_error (error);
+  return engine;
+}
+
+/* A model whose decode takes less in bands, as the real one's does: where a smaller plan is possible, memory that is refused, or that went
+ * while the job waited, costs the decode its one piece and no job. */
 static void
 smaller (void)
 {
@@ -444,7 +466,7 @@ smaller (void)
   g_autoptr(GError) error = NULL;
   g_autoptr(ZieEngine) engine = NULL;
   g_autoptr(ZiePlan) plan = NULL;
-  g_autofree char *right = NULL, *pixels = NULL;
+  g_autofree char *right = NULL, *pixels = NULL, *later = NULL;
   ZieDevice device;
   Fixture f;
 
@@ -452,9 +474,7 @@ smaller (void)
   fixture_init_with (&f, heavy, ZIE_COMPUTE_F32);
   f.request.width = f.request.height = 256;
   f.request.n_steps = 1;
-  engine = zie_engine_new_with_funcs (&(ZieEngineOptions) { .n_threads = 2 }, &failing_engine, &error);
-  g_assert_no_error (error);
-  g_atomic_int_set (&failing_alloc, 0);
+  engine = open_anew (NULL, 0);
   zie_engine_get_device (engine, &device);
   plan = zie_plan_new (f.model, &device, &f.request, NULL, &error);
   g_assert_no_error (error);
@@ -462,15 +482,26 @@ smaller (void)
   g_assert_no_error (error);
   g_assert_cmpuint (f.n_down, ==, 0);
 
-  zie_engine_unref (engine);
-  engine = zie_engine_new_with_funcs (&(ZieEngineOptions) { .n_threads = 2 }, &failing_engine, &error);
-  g_assert_no_error (error);
-  g_atomic_int_set (&failing_alloc, 1);
+  engine = open_anew (engine, 1);
   pixels = run_on_engine (engine, &f, plan, &error);
   g_assert_no_error (error);
   g_assert_cmpuint (f.n_down, ==, 1);
   g_assert_cmpuint (f.planned, <=, zie_plan_get_ram_peak (plan) / 16 * 15);
   g_assert_cmpstr (pixels, ==, right);
+
+  engine = open_anew (engine, 0);
+  reported_free = zie_plan_get_ram_peak (plan) - 1;
+  later = run_on_engine (engine, &f, plan, &error);
+  g_assert_no_error (error);
+  g_assert_cmpuint (f.n_down, ==, 1);
+  g_assert_cmpuint (f.planned, <=, reported_free);
+  g_assert_cmpstr (later, ==, right);
+
+  engine = open_anew (engine, 0);
+  reported_free = 4096;
+  g_assert_null (run_on_engine (engine, &f, plan, &error));
+  g_assert_error (error, ZIE_ERROR, ZIE_ERROR_OUT_OF_HOST_MEMORY);
+  reported_free = 0;
   fixture_clear (&f);
   tiny_model_remove (heavy);
 }
