@@ -246,7 +246,7 @@ leave_card (int index)
         code = cudaDeviceSynchronize ();
       if (code != cudaSuccess)
         {
-          g_message ("card %d is reset: %s", index, cudaGetErrorString (code));
+          g_debug ("card %d is reset: %s", index, cudaGetErrorString (code));
           cudaDeviceReset ();
         }
       cudaGetLastError ();
