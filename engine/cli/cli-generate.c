@@ -444,7 +444,8 @@ generate (Generate *self, GError **error)
   return submit_tasks (self, error) && follow (self, error);
 }
 
-/* Of a command that failed, too: what is known then is what is wanted. */
+/* Of jobs that failed, too: what is known then is what is wanted.  Without plans, before which a command may fail, there is nothing to set
+ * beside anything. */
 static void
 save_report (Generate *self, GError **error)
 {
