@@ -77,6 +77,19 @@ apply_environment (ZieBackendKind *kind, GError **error)
   return FALSE;
 }
 
+/* INDEX is none of the N that there are; of none at all it is said why. */
+static void
+set_no_device (GError **error, const ZieBackendFuncs *funcs, int index, guint n)
+{
+  g_autofree char *why = n == 0 && funcs->kind == ZIE_BACKEND_CUDA ? zie_explain_missing_cuda () : NULL;
+
+  if (why != NULL)
+    g_set_error (error, ZIE_ERROR, ZIE_ERROR_BACKEND_UNAVAILABLE, "%s; compute on the CPU (--device cpu)", g_strdelimit (why, "\n", ' '));
+  else
+    g_set_error (error, ZIE_ERROR, ZIE_ERROR_BACKEND_UNAVAILABLE,
+                 "there is no device %d of backend %s: it has %u here, counted from 0", index, zie_backend_kind_name (funcs->kind), n);
+}
+
 static ZieBackend *
 open_one (const ZieBackendFuncs *funcs, int device_index, ZieThreads *threads, GError **error)
 {
@@ -90,9 +103,7 @@ open_one (const ZieBackendFuncs *funcs, int device_index, ZieThreads *threads, G
     is_there |= devices[i].index == device_index;
   if (!is_there)
     {
-      g_set_error (error, ZIE_ERROR, ZIE_ERROR_BACKEND_UNAVAILABLE,
-                   "there is no device %d of backend %s: it has %u here, counted from 0", device_index,
-                   zie_backend_kind_name (funcs->kind), n_devices);
+      set_no_device (error, funcs, device_index, n_devices);
       return NULL;
     }
 

@@ -218,8 +218,8 @@ wait_for_memory (ZieEngine *self, ZieJob *job, ZiePlan **plan, const ZieBudget *
 
 /* Another program took memory after the plan was made: the next one is made for what is there now, and for less than the last one, so
  * that it ends where a driver says that more is free than it gives; where there is no smaller plan, the last one gets another chance.
- * *LIMIT is what the plan was made within, and goes down with it.  FALSE: no plan fits that, with the planner's error in place of
- * *ERROR. */
+ * *LIMIT is what the plan was made within, and goes down with it.  FALSE: no plan fits that; *ERROR is the refusal's, or the planner's
+ * where nothing fits what is said to be free. */
 static gboolean
 step_down (ZieEngine *self, ZieJob *job, ZiePlan **plan, ZieBudget *limit, guint *n_waits, GError **error)
 {
@@ -227,24 +227,28 @@ step_down (ZieEngine *self, ZieJob *job, ZiePlan **plan, ZieBudget *limit, guint
   guint64 refused = is_host ? (*plan)->ram_peak : (*plan)->vram_peak, less = refused - refused / STEP_DOWN;
   ZieBudget smaller_limit = *limit;
   ZiePlan *smaller;
-  GError *local = NULL;
 
   release_memory (self, TRUE);
   if (is_host)
     smaller_limit.ram = least (limit->ram, less);
   else
     smaller_limit.vram = least (limit->vram, less);
-  if ((smaller = plan_anew (self, job, *plan, &smaller_limit, &local)) == NULL)
+  if ((smaller = plan_anew (self, job, *plan, &smaller_limit, NULL)) == NULL)
     {
+      g_autoptr(ZiePlan) possible = NULL;
+      g_autoptr(GError) local = NULL;
+
       if (wait_for_memory (self, job, plan, limit, n_waits))
         {
           g_message ("the same plan is tried again: %s", (*error)->message);
           g_clear_error (error);
-          g_error_free (local);
           return TRUE;
         }
-      g_clear_error (error);
-      g_propagate_error (error, local);
+      if ((possible = plan_anew (self, job, *plan, &(*plan)->budget, &local)) == NULL)
+        {
+          g_clear_error (error);
+          g_propagate_error (error, g_steal_pointer (&local));
+        }
       return FALSE;
     }
   g_assert ((is_host ? smaller->ram_peak : smaller->vram_peak) < refused);

@@ -292,17 +292,18 @@ typedef struct
 {
   ZieError code;                 /* 0: nothing was tried */
   guint64 needed, there;
+  gboolean is_budget;            /* more may be there */
 } Lack;
 
 /* Keeps the lack that says most: what the card would have to have for a plan that the host has memory for, else the least that
  * the host would. */
 static void
-note_lack (Lack *lack, ZieError code, guint64 needed, guint64 there)
+note_lack (Lack *lack, ZieError code, guint64 needed, guint64 there, guint64 budget)
 {
   gboolean is_better = lack->needed == 0 || (code == lack->code ? needed < lack->needed : code == ZIE_ERROR_OUT_OF_DEVICE_MEMORY);
 
   if (is_better)
-    *lack = (Lack) { code, needed, there };
+    *lack = (Lack) { code, needed, there, there == budget };
 }
 
 /* TRUE: the plan fits what the host, and the device where it has memory of its own, may give. */
@@ -313,20 +314,20 @@ fit (ZiePlan *self, const ZieBudget *budget, Lack *lack)
 
   if (self->ram_peak > host)
     {
-      note_lack (lack, ZIE_ERROR_OUT_OF_HOST_MEMORY, self->ram_peak, host);
+      note_lack (lack, ZIE_ERROR_OUT_OF_HOST_MEMORY, self->ram_peak, host, budget ? budget->ram : 0);
       return FALSE;
     }
   if (!self->has_device_memory)
     return TRUE;
   if (zie_vae_cut_spills (&self->decode.cut) && self->device.host_locked + self->host_arena > lockable)
     {
-      note_lack (lack, ZIE_ERROR_OUT_OF_HOST_MEMORY, self->device.host_locked + self->host_arena, lockable);
+      note_lack (lack, ZIE_ERROR_OUT_OF_HOST_MEMORY, self->device.host_locked + self->host_arena, lockable, 0);
       return FALSE;
     }
   there = get_device_limit (&self->device, budget);
   if (!place_weights (self, there, &needed))
     {
-      note_lack (lack, ZIE_ERROR_OUT_OF_DEVICE_MEMORY, needed, there);
+      note_lack (lack, ZIE_ERROR_OUT_OF_DEVICE_MEMORY, needed, there, budget ? budget->vram : 0);
       return FALSE;
     }
   plan_pinned (self, host);
@@ -405,7 +406,9 @@ find_fitting_size (ZieModel *model, const ZieDevice *device, const ZieRequest *r
 static void
 set_lack (GError **error, const Lack *lack, const ZieRequest *request, const char *fits)
 {
-  const char *memory = lack->code == ZIE_ERROR_OUT_OF_DEVICE_MEMORY ? "memory on the card" : "memory";
+  gboolean is_card = lack->code == ZIE_ERROR_OUT_OF_DEVICE_MEMORY;
+  const char *memory = is_card ? "memory on the card" : "memory";
+  const char *way_out = !lack->is_budget ? "close other programs" : is_card ? "allow more (--vram-budget)" : "allow more (--ram-budget)";
   g_autofree char *needed = g_format_size_full (lack->needed, G_FORMAT_SIZE_IEC_UNITS);
   g_autofree char *there = g_format_size_full (lack->there, G_FORMAT_SIZE_IEC_UNITS);
 
@@ -413,8 +416,8 @@ set_lack (GError **error, const Lack *lack, const ZieRequest *request, const cha
     g_set_error (error, ZIE_ERROR, lack->code, "%d x %d needs %s of %s but %s may be used; %s would fit", request->width,
                  request->height, needed, memory, there, fits);
   else
-    g_set_error (error, ZIE_ERROR, lack->code, "%d x %d needs %s of %s but %s may be used; no size would fit: close other programs",
-                 request->width, request->height, needed, memory, there);
+    g_set_error (error, ZIE_ERROR, lack->code, "%d x %d needs %s of %s but %s may be used; no size would fit: %s",
+                 request->width, request->height, needed, memory, there, way_out);
 }
 
 ZiePlan *

@@ -122,6 +122,7 @@ test_refused (Fixture *f, gconstpointer data)
   budget.ram = 1000;
   g_assert_null (zie_plan_new (f->model, &f->device, &f->request, &budget, &error));
   g_assert_error (error, ZIE_ERROR, ZIE_ERROR_OUT_OF_HOST_MEMORY);
+  g_assert_nonnull (strstr (error->message, "allow more (--ram-budget)"));
   g_clear_error (&error);
 
   /* A budget is no memory: what is not there is refused within it, too. */
@@ -134,6 +135,7 @@ test_refused (Fixture *f, gconstpointer data)
   g_clear_error (&error);
   g_assert_null (zie_plan_new (f->model, &f->device, &f->request, &budget, &error));
   g_assert_error (error, ZIE_ERROR, ZIE_ERROR_OUT_OF_HOST_MEMORY);
+  g_assert_nonnull (strstr (error->message, "close other programs"));
 }
 
 /* The plan's arena is what the job takes, to the byte, for sizes, guidance, batches, image to image and prompts of any length. */

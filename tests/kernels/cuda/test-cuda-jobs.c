@@ -514,6 +514,7 @@ neighbours (void)
   g_assert_false (run (&f, &error));
   g_assert_error (error, ZIE_ERROR, ZIE_ERROR_OUT_OF_DEVICE_MEMORY);
   g_test_message ("%s", error->message);
+  g_assert_nonnull (strstr (error->message, "close other programs"));
 
   fake_set_secret_others (0);
   run_well (&f, expected);
@@ -667,6 +668,22 @@ second_card (void)
   fake_start (FAKE_EAGER, 0);
 }
 
+/* Without a card that can be used, who asks for one is told why and what to do. */
+static void
+no_card (void)
+{
+  g_autoptr(GError) error = NULL;
+
+  fake_start (FAKE_EAGER, 0);
+  fake_set_cards (1, 1);
+  g_assert_null (open_engine (ZIE_BACKEND_CUDA, 0, &error));
+  g_assert_error (error, ZIE_ERROR, ZIE_ERROR_BACKEND_UNAVAILABLE);
+  g_assert_nonnull (strstr (error->message, "compute capability 7.0"));
+  g_assert_nonnull (strstr (error->message, "--device cpu"));
+  fake_set_cards (1, 0);
+  fake_start (FAKE_EAGER, 0);
+}
+
 int
 main (int argc, char **argv)
 {
@@ -701,6 +718,7 @@ main (int argc, char **argv)
   g_test_add_func ("/cuda-jobs/several", several);
   g_test_add_func ("/cuda-jobs/idle", idle);
   g_test_add_func ("/cuda-jobs/second-card", second_card);
+  g_test_add_func ("/cuda-jobs/no-card", no_card);
   result = g_test_run ();
   g_free (right);
   tiny_model_remove (folder);
