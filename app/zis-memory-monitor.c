@@ -96,7 +96,8 @@ sample_card (ZisMemoryMonitor *self, ZisMemorySample *sample)
       self->nvml = zis_nvml_open ();
       self->has_tried_nvml = TRUE;
     }
-  if (self->nvml && zis_nvml_query (self->nvml, (guint) MAX (0, self->device.index), &total, &used, &ours))
+  if (self->nvml
+      && zis_nvml_query (self->nvml, self->device.pci_id, (guint) MAX (0, self->device.index), &total, &used, &ours))
     {
       sample->is_known = TRUE;
       sample->total = total;

@@ -26,7 +26,8 @@ struct _ZisNvml
 {
   void *library;             /* owned */
   int (*shutdown) (void);
-  int (*get_handle) (unsigned int index, void **device);
+  int (*get_by_index) (unsigned int index, void **device);
+  int (*get_by_pci_id) (const char *pci_id, void **device);    /* may be NULL */
   int (*get_memory) (void *device, NvmlMemory *memory);
   int (*get_processes) (void *device, unsigned int *n, NvmlProcess *processes);   /* may be NULL */
 };
@@ -42,10 +43,11 @@ zis_nvml_open (void)
 
   *(void **) &init = dlsym (self->library, "nvmlInit_v2");
   *(void **) &self->shutdown = dlsym (self->library, "nvmlShutdown");
-  *(void **) &self->get_handle = dlsym (self->library, "nvmlDeviceGetHandleByIndex_v2");
+  *(void **) &self->get_by_index = dlsym (self->library, "nvmlDeviceGetHandleByIndex_v2");
+  *(void **) &self->get_by_pci_id = dlsym (self->library, "nvmlDeviceGetHandleByPciBusId_v2");
   *(void **) &self->get_memory = dlsym (self->library, "nvmlDeviceGetMemoryInfo");
   *(void **) &self->get_processes = dlsym (self->library, "nvmlDeviceGetComputeRunningProcesses_v3");
-  if (!init || !self->shutdown || !self->get_handle || !self->get_memory || init () != NVML_SUCCESS)
+  if (!init || !self->shutdown || !self->get_by_index || !self->get_memory || init () != NVML_SUCCESS)
     {
       dlclose (self->library);
       return NULL;
@@ -62,15 +64,24 @@ zis_nvml_close (ZisNvml *self)
   g_free (self);
 }
 
+static gboolean
+find_device (ZisNvml *self, const char *pci_id, guint index, void **device)
+{
+  if (*pci_id && self->get_by_pci_id)
+    return self->get_by_pci_id (pci_id, device) == NVML_SUCCESS;
+
+  return self->get_by_index (index, device) == NVML_SUCCESS;
+}
+
 gboolean
-zis_nvml_query (ZisNvml *self, guint index, guint64 *total, guint64 *used, guint64 *ours)
+zis_nvml_query (ZisNvml *self, const char *pci_id, guint index, guint64 *total, guint64 *used, guint64 *ours)
 {
   NvmlProcess processes[MAX_PROCESSES];
   unsigned int n = MAX_PROCESSES;
   NvmlMemory memory;
   void *device;
 
-  if (self->get_handle (index, &device) != NVML_SUCCESS || self->get_memory (device, &memory) != NVML_SUCCESS)
+  if (!find_device (self, pci_id, index, &device) || self->get_memory (device, &memory) != NVML_SUCCESS)
     return FALSE;
 
   *total = memory.total;

@@ -1,9 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Stands in for the driver's libnvidia-ml.so.1: total, used and this process's bytes come from the file that
- * MOCK_NVML names, read anew at each question, so that a test can change them. */
+ * MOCK_NVML names, a line a card with its PCI id behind them if it has one, read anew at each question, so that a test can
+ * change them. */
 #include <stdio.h>
 #include <stdlib.h>
+#include <strings.h>
 #include <unistd.h>
+
+#define MAX_CARDS 4
 
 typedef struct
 {
@@ -22,19 +26,46 @@ typedef struct
 EXPORT int nvmlInit_v2 (void);
 EXPORT int nvmlShutdown (void);
 EXPORT int nvmlDeviceGetHandleByIndex_v2 (unsigned int index, void **device);
+EXPORT int nvmlDeviceGetHandleByPciBusId_v2 (const char *pci_id, void **device);
 EXPORT int nvmlDeviceGetMemoryInfo (void *device, Memory *memory);
 EXPORT int nvmlDeviceGetComputeRunningProcesses_v3 (void *device, unsigned int *n, Process *processes);
 
+typedef struct
+{
+  unsigned long long total, used, ours;
+  char pci_id[32];
+} Card;
+
+static Card handles[MAX_CARDS];      /* their places are what handles are */
+
 static int
-read_figures (unsigned long long figures[3])
+read_cards (Card cards[MAX_CARDS])
 {
   const char *path = getenv ("MOCK_NVML");
   FILE *file = path ? fopen (path, "r") : NULL;
-  int n = file ? fscanf (file, "%llu %llu %llu", &figures[0], &figures[1], &figures[2]) : 0;
+  char line[128];
+  int n = 0;
 
+  while (file && n < MAX_CARDS && fgets (line, sizeof line, file))
+    {
+      cards[n].pci_id[0] = '\0';
+      n += sscanf (line, "%llu %llu %llu %31s", &cards[n].total, &cards[n].used, &cards[n].ours, cards[n].pci_id) >= 3;
+    }
   if (file)
     fclose (file);
-  return n == 3;
+  return n;
+}
+
+static int
+read_card (void *device, Card *card)
+{
+  Card cards[MAX_CARDS];
+  long at = (Card *) device - handles;
+
+  if (at >= read_cards (cards))
+    return 0;
+  *card = cards[at];
+  return 1;
 }
 
 int
@@ -52,32 +83,49 @@ nvmlShutdown (void)
 int
 nvmlDeviceGetHandleByIndex_v2 (unsigned int index, void **device)
 {
-  static int card;
+  Card cards[MAX_CARDS];
 
-  *device = &card;
-  return index == 0 ? 0 : 2;
+  if (index >= (unsigned int) read_cards (cards))
+    return 2;                               /* 2: an invalid argument */
+  *device = &handles[index];
+  return 0;
+}
+
+int
+nvmlDeviceGetHandleByPciBusId_v2 (const char *pci_id, void **device)
+{
+  Card cards[MAX_CARDS];
+  int n = read_cards (cards);
+
+  for (int i = 0; i < n; i++)
+    if (strcasecmp (cards[i].pci_id, pci_id) == 0)
+      {
+        *device = &handles[i];
+        return 0;
+      }
+  return 6;                                 /* 6: not found */
 }
 
 int
 nvmlDeviceGetMemoryInfo (void *device, Memory *memory)
 {
-  unsigned long long figures[3];
+  Card card;
 
-  if (!read_figures (figures))
+  if (!read_card (device, &card))
     return 999;
-  *memory = (Memory) { figures[0], figures[0] - figures[1], figures[1] };
+  *memory = (Memory) { card.total, card.total - card.used, card.used };
   return 0;
 }
 
 int
 nvmlDeviceGetComputeRunningProcesses_v3 (void *device, unsigned int *n, Process *processes)
 {
-  unsigned long long figures[3];
+  Card card;
 
-  if (!read_figures (figures) || *n < 2)
+  if (!read_card (device, &card) || *n < 2)
     return 999;
   processes[0] = (Process) { 1, ~0ull, 0, 0 };      /* "unknown", as a driver in a container says */
-  processes[1] = (Process) { (unsigned int) getpid (), figures[2], 0, 0 };
+  processes[1] = (Process) { (unsigned int) getpid (), card.ours, 0, 0 };
   *n = 2;
   return 0;
 }

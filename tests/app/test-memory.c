@@ -81,6 +81,36 @@ test_nvml (void)
   g_unlink (path);
 }
 
+static void
+assert_card (const ZieDevice *card, guint64 total)
+{
+  g_autoptr(ZisMemoryMonitor) monitor = zis_memory_monitor_new ();
+
+  zis_memory_monitor_set_device (monitor, card);
+  wait_samples (monitor, 1);
+  g_assert_cmpuint (zis_memory_monitor_get_sample (monitor)->total, ==, total);
+  zis_memory_monitor_set_running (monitor, FALSE);
+}
+
+/* CUDA's card 0 is the driver's card 1 with CUDA_VISIBLE_DEVICES=1, or where it counts the fastest first. */
+static void
+test_pci_id (void)
+{
+  ZieDevice card = { .kind = ZIE_BACKEND_CUDA, .pci_id = "0000:0A:00.0", .memory_total = 16000 };
+  g_autofree char *path = g_build_filename (g_get_tmp_dir (), "zis-mock-nvml", NULL);
+
+  write_figures (path, "8000 3000 1000 0000:01:00.0\n16001 500 100 0000:0a:00.0\n");
+  g_setenv ("MOCK_NVML", path, TRUE);
+  assert_card (&card, 16001);
+  card.pci_id[0] = '\0';
+  assert_card (&card, 8000);
+  g_strlcpy (card.pci_id, "0000:0b:00.0", sizeof card.pci_id);     /* none of them: nothing is said of another */
+  assert_card (&card, 16000);
+
+  g_unsetenv ("MOCK_NVML");
+  g_unlink (path);
+}
+
 /* A card whose driver library says nothing: the total is known, no more is claimed. */
 static void
 test_no_driver (void)
@@ -127,6 +157,7 @@ main (int argc, char *argv[])
   g_test_init (&argc, &argv, NULL);
   g_test_add_func ("/memory/ram", test_ram);
   g_test_add_func ("/memory/nvml", test_nvml);
+  g_test_add_func ("/memory/pci-id", test_pci_id);
   g_test_add_func ("/memory/no-driver", test_no_driver);
   g_test_add_func ("/memory/fake", test_fake);
   return g_test_run ();

@@ -20,6 +20,7 @@ test_list_ends_with_the_reference (void)
     {
       g_assert_cmpstr (devices[i].name, !=, "");
       g_assert_true (g_utf8_validate (devices[i].name, -1, NULL));
+      g_assert_cmpstr (devices[i].pci_id, ==, "");
       g_assert_cmpuint (devices[i].memory_total, >, 0);
       g_assert_cmpuint (devices[i].memory_free, <=, devices[i].memory_total);
       g_assert_cmpuint (devices[i].n_threads, >=, 1);

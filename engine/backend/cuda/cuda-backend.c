@@ -107,19 +107,18 @@ describe_card (int index, ZieDevice *device, const struct cudaDeviceProp *proper
   int cc = 10 * properties->major + properties->minor;
   double clock = get_attribute (index, cudaDevAttrClockRate) * 1e3;
   double memory_clock = get_attribute (index, cudaDevAttrMemoryClockRate) * 1e3;
-  char pci_id[32] = "";
   CudaNvmlFacts facts = { 0 };
   ZieMemoryUse use = { 0 };
   int runtime = 0;
 
-  zie_query_memory (&use);
-  cudaDeviceGetPCIBusId (pci_id, sizeof pci_id, index);
-  cuda_nvml_query (pci_id, &facts);
-  cudaRuntimeGetVersion (&runtime);
-
   *device = (ZieDevice) { .kind = ZIE_BACKEND_CUDA, .index = index, .caps = (guint32)cc, .n_threads = 1,
                           .memory_base = get_base_size (index),
                           .host_base = LOCKED_SIZE + DRIVER_SIZE, .host_locked = LOCKED_SIZE };
+  if (cudaDeviceGetPCIBusId (device->pci_id, sizeof device->pci_id, index) != cudaSuccess)
+    device->pci_id[0] = '\0';
+  cuda_nvml_query (device->pci_id, &facts);
+  cudaRuntimeGetVersion (&runtime);
+  zie_query_memory (&use);
   g_strlcpy (device->name, properties->name, sizeof device->name);
   g_snprintf (device->detail, sizeof device->detail, "compute capability %d.%d, %d multiprocessors; driver %s, CUDA runtime %d.%d",
               properties->major, properties->minor, properties->multiProcessorCount, facts.driver[0] ? facts.driver : "unknown",

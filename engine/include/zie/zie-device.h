@@ -12,6 +12,7 @@ struct _ZieDevice
   int index;
   char name[96];             /* "AMD EPYC (2 threads, AVX-512)" */
   char detail[160];          /* libraries and levels found, for `zimage devices` */
+  char pci_id[32];           /* "0000:01:00.0": what other programs know a card by, whatever its index here; "" = none */
   guint64 memory_total;      /* bytes of the memory the device computes in */
   guint64 memory_free;
   guint32 caps;              /* bits of the backend's own */

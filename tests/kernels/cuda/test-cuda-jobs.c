@@ -651,6 +651,7 @@ second_card (void)
   zie_engine_get_device (engine, &device);
   g_assert_cmpint (device.kind, ==, ZIE_BACKEND_CUDA);
   g_assert_cmpint (device.index, ==, 1);
+  g_assert_cmpstr (device.pci_id, ==, "0000:02:00.0");
   left_out = zie_explain_left_out ();
   g_assert_nonnull (strstr (left_out, "card 0"));
   g_clear_pointer (&engine, zie_engine_unref);

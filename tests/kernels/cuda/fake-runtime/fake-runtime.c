@@ -484,7 +484,7 @@ cudaError_t
 cudaDeviceGetPCIBusId (char *id, int size, int index)
 {
   ENTER ();
-  g_strlcpy (id, "0000:00:00.0", (gsize)size);
+  g_snprintf (id, (gulong)size, "0000:%02x:00.0", (unsigned)index + 1);
   return leave (cudaSuccess);
 }
 
