@@ -177,6 +177,9 @@ describe (ZisMemoryBar *self)
   else if (!sample->is_known)
     g_string_append_printf (text, _("Graphics memory: %s in all; who uses it is not known, because the driver’s library (NVML) is not there."),
                             total);
+  else if (sample->is_vram && !sample->is_ours_known)
+    g_string_append_printf (text, _("Graphics memory: %s in all, %s in use; how much of that by Z-Image Studio, is not known."), total,
+                            others);
   else if (sample->is_vram)
     g_string_append_printf (text, _("Graphics memory: %s in all, %s used by other programs, %s by Z-Image Studio."), total,
                             others, ours);
@@ -413,6 +416,7 @@ void
 zis_memory_bar_setup (ZisMemoryBar *self, ZisSession *session)
 {
   self->session = g_object_ref (session);
+  zis_memory_monitor_set_session (self->monitor, session);
   g_signal_connect_swapped (self->monitor, "sampled", G_CALLBACK (update), self);
   g_signal_connect_swapped (self->popover, "show", G_CALLBACK (fill_plan), self);
   g_signal_connect_object (session, "model-changed", G_CALLBACK (on_model_changed), self, G_CONNECT_SWAPPED);

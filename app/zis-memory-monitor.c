@@ -7,12 +7,14 @@
 #include <string.h>
 
 #include "zis-nvml.h"
+#include "zis-session.h"
 
 struct _ZisMemoryMonitor
 {
   GObject parent_instance;
 
   ZieDevice device;
+  ZisSession *session;       /* owned or NULL */
   ZisNvml *nvml;             /* owned or NULL; only the worker calls it, and only one worker runs at a time */
   gboolean has_tried_nvml;
   char *fake;                /* owned or NULL */
@@ -32,6 +34,22 @@ enum
 static guint signals[N_SIGNALS];
 
 G_DEFINE_FINAL_TYPE (ZisMemoryMonitor, zis_memory_monitor, G_TYPE_OBJECT)
+
+/* What a worker looks at. */
+typedef struct
+{
+  ZieDevice device;
+  ZieEngine *engine;         /* owned or NULL */
+} Question;
+
+static void
+question_free (gpointer data)
+{
+  Question *self = data;
+
+  g_clear_pointer (&self->engine, zie_engine_unref);
+  g_free (self);
+}
 
 /* "6G", "512M" or plain bytes. */
 static guint64
@@ -55,13 +73,13 @@ sample_fake (const char *fake, ZisMemorySample *sample)
   g_autofree char *text = NULL;
 
   sample->is_vram = TRUE;
-  sample->is_known = TRUE;
+  sample->is_known = sample->is_ours_known = TRUE;
   if (g_file_get_contents (fake, &text, NULL, NULL))
     {
       unsigned long long total = 0, others = 0, ours = 0;
 
       if (sscanf (text, "%llu %llu %llu", &total, &others, &ours) < 1)
-        sample->is_known = FALSE;
+        sample->is_known = sample->is_ours_known = FALSE;
       sample->total = total;
       sample->others = others;
       sample->ours = ours;
@@ -78,27 +96,31 @@ sample_ram (ZisMemorySample *sample)
   zie_query_memory (&use);
   sample->total = use.ram_total;
   sample->ours = use.process_anonymous;
+  sample->is_ours_known = use.process_anonymous > 0;
   sample->is_known = use.ram_total > 0 && use.ram_available > 0;
   if (use.ram_total > use.ram_available + sample->ours)
     sample->others = use.ram_total - use.ram_available - sample->ours;
 }
 
 static void
-sample_card (ZisMemoryMonitor *self, ZisMemorySample *sample)
+sample_card (ZisMemoryMonitor *self, const ZieDevice *device, ZisMemorySample *sample)
 {
   guint64 total, used, ours;
 
   sample->is_vram = TRUE;
-  sample->total = self->device.memory_total;
+  sample->total = device->memory_total;
 
   if (!self->has_tried_nvml)
     {
       self->nvml = zis_nvml_open ();
       self->has_tried_nvml = TRUE;
     }
-  if (self->nvml
-      && zis_nvml_query (self->nvml, self->device.pci_id, (guint) MAX (0, self->device.index), &total, &used, &ours))
+  if (self->nvml && zis_nvml_query (self->nvml, device->pci_id, (guint) MAX (0, device->index), &total, &used, &ours))
     {
+      /* An engine that is open holds its context at least. */
+      sample->is_ours_known = ours != ZIS_NVML_UNKNOWN || device->memory_held > 0;
+      if (ours == ZIS_NVML_UNKNOWN)
+        ours = device->memory_held;
       sample->is_known = TRUE;
       sample->total = total;
       sample->ours = MIN (ours, used);
@@ -110,10 +132,16 @@ static void
 sample_thread (GTask *task, gpointer source, gpointer data, GCancellable *cancellable)
 {
   ZisMemoryMonitor *self = source;
+  Question *question = data;
   ZisMemorySample *sample = g_new0 (ZisMemorySample, 1);
 
-  if (self->device.kind == ZIE_BACKEND_CUDA || self->fake)
-    sample_card (self, sample);
+  if (question->engine)
+    zie_engine_get_device (question->engine, &question->device);
+  /* The last reference may be this one: the main loop does not wait for the engine's end. */
+  g_clear_pointer (&question->engine, zie_engine_unref);
+
+  if (question->device.kind == ZIE_BACKEND_CUDA || self->fake)
+    sample_card (self, &question->device, sample);
   else
     sample_ram (sample);
   if (self->fake && !sample->is_known)
@@ -139,6 +167,19 @@ on_sampled (GObject *object, GAsyncResult *result, gpointer user_data)
   g_signal_emit (self, signals[SIGNAL_SAMPLED], 0);
 }
 
+static Question *
+make_question (ZisMemoryMonitor *self)
+{
+  Question *question = g_new0 (Question, 1);
+
+  question->device = self->device;
+  if (self->session && self->device.kind == ZIE_BACKEND_CUDA)
+    question->engine = zis_session_ref_engine (self->session);
+  if (self->session && !question->engine)
+    question->device.memory_held = 0;       /* what it was when there was one */
+  return question;
+}
+
 static gboolean
 on_tick (gpointer user_data)
 {
@@ -152,6 +193,7 @@ on_tick (gpointer user_data)
   self->is_sampling = TRUE;
   task = g_task_new (self, NULL, on_sampled, NULL);
   g_task_set_source_tag (task, on_tick);
+  g_task_set_task_data (task, make_question (self), question_free);
   g_task_run_in_thread (task, sample_thread);
 
   return G_SOURCE_CONTINUE;
@@ -160,7 +202,10 @@ on_tick (gpointer user_data)
 static void
 zis_memory_monitor_dispose (GObject *object)
 {
-  zis_memory_monitor_set_running (ZIS_MEMORY_MONITOR (object), FALSE);
+  ZisMemoryMonitor *self = ZIS_MEMORY_MONITOR (object);
+
+  zis_memory_monitor_set_running (self, FALSE);
+  g_clear_object (&self->session);
 
   G_OBJECT_CLASS (zis_memory_monitor_parent_class)->dispose (object);
 }
@@ -207,6 +252,12 @@ zis_memory_monitor_set_device (ZisMemoryMonitor *self, const ZieDevice *device)
 {
   self->device = *device;
   self->n_history = self->next = 0;
+}
+
+void
+zis_memory_monitor_set_session (ZisMemoryMonitor *self, ZisSession *session)
+{
+  g_set_object (&self->session, session);
 }
 
 void

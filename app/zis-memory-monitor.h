@@ -13,8 +13,9 @@ typedef struct
 {
   gboolean is_vram;          /* else RAM */
   gboolean is_known;         /* FALSE: only the total is known, or nothing */
+  gboolean is_ours_known;
   guint64 total;
-  guint64 others;            /* in use by other programs */
+  guint64 others;            /* in use by other programs; by all where ours is not known */
   guint64 ours;
 } ZisMemorySample;
 
@@ -27,6 +28,8 @@ ZisMemoryMonitor *zis_memory_monitor_new (void);
 /* Whose memory: RAM for the CPU, else the card's, from NVML where it is there.  ZIE_FAKE_VRAM stands in for a card:
  * a size such as "6G", or the name of a file with "TOTAL OTHERS OURS" in bytes, read anew each time. */
 void zis_memory_monitor_set_device (ZisMemoryMonitor *self, const ZieDevice *device);
+/* Whose engine is asked each time what it holds of the card; without one it is what the device says. */
+void zis_memory_monitor_set_session (ZisMemoryMonitor *self, ZisSession *session);
 void zis_memory_monitor_set_running (ZisMemoryMonitor *self, gboolean running);
 
 const ZisMemorySample *zis_memory_monitor_get_sample (ZisMemoryMonitor *self);

@@ -86,12 +86,12 @@ zis_nvml_query (ZisNvml *self, const char *pci_id, guint index, guint64 *total, 
 
   *total = memory.total;
   *used = memory.used;
-  *ours = 0;
+  *ours = ZIS_NVML_UNKNOWN;
   if (self->get_processes && self->get_processes (device, &n, processes) == NVML_SUCCESS)
     for (unsigned int i = 0; i < n && i < MAX_PROCESSES; i++)
       /* The driver says "unknown" with all bits set. */
       if (processes[i].pid == (unsigned int) getpid () && processes[i].used != ~0ull)
-        *ours += processes[i].used;
+        *ours = processes[i].used + (*ours != ZIS_NVML_UNKNOWN ? *ours : 0);
 
   return TRUE;
 }

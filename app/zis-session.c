@@ -385,6 +385,12 @@ zis_session_get_device (ZisSession *self, ZieDevice *device)
   return TRUE;
 }
 
+ZieEngine *
+zis_session_ref_engine (ZisSession *self)
+{
+  return self->engine ? zie_engine_ref (self->engine) : NULL;
+}
+
 const ZieDevice *
 zis_session_get_devices (ZisSession *self, guint *n_devices)
 {

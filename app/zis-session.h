@@ -39,6 +39,8 @@ const GError *zis_session_get_error (ZisSession *self);
 /* NULL unless READY.  Borrowed. */
 const ZieModelInfo *zis_session_get_info (ZisSession *self);
 gboolean zis_session_get_device (ZisSession *self, ZieDevice *device);
+/* The engine, or NULL where none is open; to be let go of on a worker, where it may be the last to do so. */
+ZieEngine *zis_session_ref_engine (ZisSession *self);
 /* All devices found when the model was opened; N may be 0.  Borrowed. */
 const ZieDevice *zis_session_get_devices (ZisSession *self, guint *n_devices);
 ZisQueue *zis_session_get_queue (ZisSession *self);

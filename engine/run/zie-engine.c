@@ -593,6 +593,7 @@ zie_engine_get_device (ZieEngine *self, ZieDevice *device)
     device->memory_free += MIN (arena, use.process_anonymous);
   device->memory_free += device->memory_base;    /* it is open: what that takes is not free any more, but ours */
   device->memory_free = MIN (device->memory_free, device->memory_total);
+  device->memory_held = MIN (books.base + books.held, device->memory_free);
 }
 
 GAsyncQueue *

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Stands in for the driver's libnvidia-ml.so.1: total, used and this process's bytes come from the file that
  * MOCK_NVML names, a line a card with its PCI id behind them if it has one, read anew at each question, so that a test can
- * change them. */
+ * change them.  "-" for this process's bytes: it is not in the driver's list, as in a sandbox with process ids of its own. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <strings.h>
@@ -33,6 +33,7 @@ EXPORT int nvmlDeviceGetComputeRunningProcesses_v3 (void *device, unsigned int *
 typedef struct
 {
   unsigned long long total, used, ours;
+  int is_listed;
   char pci_id[32];
 } Card;
 
@@ -43,13 +44,17 @@ read_cards (Card cards[MAX_CARDS])
 {
   const char *path = getenv ("MOCK_NVML");
   FILE *file = path ? fopen (path, "r") : NULL;
-  char line[128];
+  char line[128], ours[32];
   int n = 0;
 
   while (file && n < MAX_CARDS && fgets (line, sizeof line, file))
     {
       cards[n].pci_id[0] = '\0';
-      n += sscanf (line, "%llu %llu %llu %31s", &cards[n].total, &cards[n].used, &cards[n].ours, cards[n].pci_id) >= 3;
+      if (sscanf (line, "%llu %llu %31s %31s", &cards[n].total, &cards[n].used, ours, cards[n].pci_id) < 3)
+        continue;
+      cards[n].is_listed = ours[0] != '-';
+      cards[n].ours = strtoull (ours, NULL, 10);
+      n++;
     }
   if (file)
     fclose (file);
@@ -125,7 +130,7 @@ nvmlDeviceGetComputeRunningProcesses_v3 (void *device, unsigned int *n, Process 
   if (!read_card (device, &card) || *n < 2)
     return 999;
   processes[0] = (Process) { 1, ~0ull, 0, 0 };      /* "unknown", as a driver in a container says */
-  processes[1] = (Process) { (unsigned int) getpid (), card.ours, 0, 0 };
+  processes[1] = (Process) { card.is_listed ? (unsigned int) getpid () : 2, card.ours, 0, 0 };
   *n = 2;
   return 0;
 }

@@ -49,6 +49,7 @@ assert_sample (ZisMemoryMonitor *monitor, guint64 total, guint64 others, guint64
 
   g_assert_true (sample->is_vram);
   g_assert_true (sample->is_known);
+  g_assert_true (sample->is_ours_known);
   g_assert_cmpuint (sample->total, ==, total);
   g_assert_cmpuint (sample->others, ==, others);
   g_assert_cmpuint (sample->ours, ==, ours);
@@ -111,6 +112,34 @@ test_pci_id (void)
   g_unlink (path);
 }
 
+/* A sandbox with process ids of its own: what the driver says of this process is not found, what its engine holds is known. */
+static void
+test_not_listed (void)
+{
+  ZieDevice card = { .kind = ZIE_BACKEND_CUDA, .memory_total = 8000, .memory_held = 1500 };
+  g_autofree char *path = g_build_filename (g_get_tmp_dir (), "zis-mock-nvml", NULL);
+  g_autoptr(ZisMemoryMonitor) monitor = zis_memory_monitor_new ();
+  const ZisMemorySample *sample = zis_memory_monitor_get_sample (monitor);
+
+  write_figures (path, "8000 3000 -");
+  g_setenv ("MOCK_NVML", path, TRUE);
+  zis_memory_monitor_set_device (monitor, &card);
+  wait_samples (monitor, 1);
+  assert_sample (monitor, 8000, 1500, 1500);
+
+  /* Nor does an engine say: 0 bytes would be a lie. */
+  card.memory_held = 0;
+  zis_memory_monitor_set_device (monitor, &card);
+  wait_samples (monitor, 2);
+  g_assert_true (sample->is_known);
+  g_assert_false (sample->is_ours_known);
+  g_assert_cmpuint (sample->others, ==, 3000);
+
+  zis_memory_monitor_set_running (monitor, FALSE);
+  g_unsetenv ("MOCK_NVML");
+  g_unlink (path);
+}
+
 /* A card whose driver library says nothing: the total is known, no more is claimed. */
 static void
 test_no_driver (void)
@@ -158,6 +187,7 @@ main (int argc, char *argv[])
   g_test_add_func ("/memory/ram", test_ram);
   g_test_add_func ("/memory/nvml", test_nvml);
   g_test_add_func ("/memory/pci-id", test_pci_id);
+  g_test_add_func ("/memory/not-listed", test_not_listed);
   g_test_add_func ("/memory/no-driver", test_no_driver);
   g_test_add_func ("/memory/fake", test_fake);
   return g_test_run ();

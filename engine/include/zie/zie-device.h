@@ -15,6 +15,7 @@ struct _ZieDevice
   char pci_id[32];           /* "0000:01:00.0": what other programs know a card by, whatever its index here; "" = none */
   guint64 memory_total;      /* bytes of the memory the device computes in */
   guint64 memory_free;
+  guint64 memory_held;       /* of a device with memory of its own: what the engine that told has of it, and counts as free */
   guint32 caps;              /* bits of the backend's own */
   guint n_threads;
   double flops_f32, flops_bf16;    /* sustained estimate for large products, operations a second; 0 = cannot */

@@ -180,12 +180,17 @@ run_well (Fixture *f, const char *expected)
 static void
 as_planned (void)
 {
+  ZieDevice device;
   Fixture f;
 
   fixture_init (&f, folder, 0);
+  zie_engine_get_device (f.engine, &device);
+  g_assert_cmpuint (device.memory_held, ==, device.memory_base);
   run_well (&f, NULL);
   right = g_strdup (f.pixels);
   g_assert_cmpuint (f.vram_peak, ==, f.planned);
+  zie_engine_get_device (f.engine, &device);
+  g_assert_cmpuint (device.memory_held, ==, f.vram_peak);
   for (int i = 0; i < 3; i++)
     run_well (&f, right);
   fixture_clear (&f);
