@@ -174,6 +174,9 @@ describe (ZisMemoryBar *self)
   if (sample->total == 0)
     g_string_append (text, sample->is_vram ? _("How much graphics memory there is, is not known here.")
                                            : _("How much memory there is, is not known here."));
+  else if (sample->is_vram && !sample->is_known && sample->is_ours_known)
+    g_string_append_printf (text, _("Graphics memory: %s in all, %s used by Z-Image Studio; what other programs use is not known, "
+                                    "because the driver’s library (NVML) is not there."), total, ours);
   else if (!sample->is_known)
     g_string_append_printf (text, _("Graphics memory: %s in all; who uses it is not known, because the driver’s library (NVML) is not there."),
                             total);

@@ -126,6 +126,16 @@ sample_card (ZisMemoryMonitor *self, const ZieDevice *device, ZisMemorySample *s
       sample->ours = MIN (ours, used);
       sample->others = used - sample->ours;
     }
+  else if (device->memory_held > 0)
+    {
+      /* Without the driver's library: what CUDA says is free, to which the engine adds what it holds; no more than that where CUDA
+       * does not say. */
+      sample->is_ours_known = TRUE;
+      sample->is_known = device->memory_free > device->memory_held;
+      sample->ours = MIN (device->memory_held, sample->total);
+      if (sample->is_known)
+        sample->others = sample->total - MIN (device->memory_free, sample->total);
+    }
 }
 
 static void

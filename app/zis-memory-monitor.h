@@ -12,7 +12,7 @@ G_BEGIN_DECLS
 typedef struct
 {
   gboolean is_vram;          /* else RAM */
-  gboolean is_known;         /* FALSE: only the total is known, or nothing */
+  gboolean is_known;         /* FALSE: of others nothing is known, and of the total perhaps nothing */
   gboolean is_ours_known;
   guint64 total;
   guint64 others;            /* in use by other programs; by all where ours is not known */
@@ -25,7 +25,7 @@ G_DECLARE_FINAL_TYPE (ZisMemoryMonitor, zis_memory_monitor, ZIS, MEMORY_MONITOR,
 /* Looks at the memory of the device four times a second, on a worker, while it runs.  Signal "sampled". */
 ZisMemoryMonitor *zis_memory_monitor_new (void);
 
-/* Whose memory: RAM for the CPU, else the card's, from NVML where it is there.  ZIE_FAKE_VRAM stands in for a card:
+/* Whose memory: RAM for the CPU, else the card's, from NVML where it is there, else what the engine knows.  ZIE_FAKE_VRAM stands in for a card:
  * a size such as "6G", or the name of a file with "TOTAL OTHERS OURS" in bytes, read anew each time. */
 void zis_memory_monitor_set_device (ZisMemoryMonitor *self, const ZieDevice *device);
 /* Whose engine is asked each time what it holds of the card; without one it is what the device says. */

@@ -155,6 +155,28 @@ test_no_driver (void)
   zis_memory_monitor_set_running (monitor, FALSE);
 }
 
+/* Nor does it say anything, but an engine is open: what that has is known, and what is free if CUDA says it. */
+static void
+test_engine_alone (void)
+{
+  ZieDevice card = { .kind = ZIE_BACKEND_CUDA, .memory_total = 8000, .memory_free = 6500, .memory_held = 1500 };
+  g_autoptr(ZisMemoryMonitor) monitor = zis_memory_monitor_new ();
+  const ZisMemorySample *sample = zis_memory_monitor_get_sample (monitor);
+
+  zis_memory_monitor_set_device (monitor, &card);
+  wait_samples (monitor, 1);
+  assert_sample (monitor, 8000, 1500, 1500);
+
+  card.memory_free = card.memory_held;
+  zis_memory_monitor_set_device (monitor, &card);
+  wait_samples (monitor, 2);
+  g_assert_false (sample->is_known);
+  g_assert_true (sample->is_ours_known);
+  g_assert_cmpuint (sample->ours, ==, 1500);
+  g_assert_cmpuint (sample->others, ==, 0);
+  zis_memory_monitor_set_running (monitor, FALSE);
+}
+
 static void
 test_fake (void)
 {
@@ -189,6 +211,7 @@ main (int argc, char *argv[])
   g_test_add_func ("/memory/pci-id", test_pci_id);
   g_test_add_func ("/memory/not-listed", test_not_listed);
   g_test_add_func ("/memory/no-driver", test_no_driver);
+  g_test_add_func ("/memory/engine-alone", test_engine_alone);
   g_test_add_func ("/memory/fake", test_fake);
   return g_test_run ();
 }
