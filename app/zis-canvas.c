@@ -15,6 +15,13 @@
 #define PAN_STEP 48
 #define DIVIDER_REACH 16
 
+typedef enum
+{
+  DRAG_NOTHING,              /* then the picture itself may be dragged out */
+  DRAG_PICTURE,
+  DRAG_DIVIDER,
+} Drag;
+
 struct _ZisCanvas
 {
   GtkWidget parent_instance;
@@ -29,7 +36,7 @@ struct _ZisCanvas
   double pointer_x, pointer_y;
   double drag_x, drag_y;     /* center at the beginning of a drag */
   double pinch_zoom;
-  gboolean is_dragging_divider;
+  Drag drag;
 };
 
 enum
@@ -319,14 +326,12 @@ on_drag_begin (GtkGestureDrag *gesture, double x, double y, gpointer user_data)
   ZisCanvas *self = user_data;
 
   gtk_widget_grab_focus (GTK_WIDGET (self));
-  self->is_dragging_divider = is_near_divider (self, x);
+  self->drag = is_near_divider (self, x) ? DRAG_DIVIDER : zis_canvas_can_pan (self) ? DRAG_PICTURE : DRAG_NOTHING;
   self->drag_x = self->center_x;
   self->drag_y = self->center_y;
 
-  /* Neither to move the divider nor to pan: then the picture itself may be dragged out. */
-  if (!self->is_dragging_divider && !zis_canvas_can_pan (self))
-    gtk_gesture_set_state (GTK_GESTURE (gesture), GTK_EVENT_SEQUENCE_DENIED);
-  else
+  /* The pinch has the same state: to deny this finger would be to deny it that, too. */
+  if (self->drag != DRAG_NOTHING)
     gtk_gesture_set_state (GTK_GESTURE (gesture), GTK_EVENT_SEQUENCE_CLAIMED);
 }
 
@@ -341,18 +346,23 @@ static void
 on_drag_update (GtkGestureDrag *gesture, double dx, double dy, gpointer user_data)
 {
   ZisCanvas *self = user_data;
-  double scale = get_effective_zoom (self) / gtk_widget_get_scale_factor (GTK_WIDGET (self));
   graphene_rect_t rect;
-  double x, y;
+  double x, y, scale;
 
-  if (self->is_dragging_divider)
+  if (self->drag == DRAG_NOTHING || !self->picture)
+    return;
+
+  if (self->drag == DRAG_DIVIDER)
     {
       get_picture_rect (self, &rect);
       gtk_gesture_drag_get_start_point (gesture, &x, &y);
       set_divider (self, (x + dx - (double) rect.origin.x) / (double) rect.size.width);
     }
   else
-    set_center (self, self->drag_x - dx / scale, self->drag_y - dy / scale);
+    {
+      scale = get_effective_zoom (self) / gtk_widget_get_scale_factor (GTK_WIDGET (self));
+      set_center (self, self->drag_x - dx / scale, self->drag_y - dy / scale);
+    }
 }
 
 static void
@@ -361,6 +371,7 @@ on_pinch_begin (GtkGesture *gesture, GdkEventSequence *sequence, gpointer user_d
   ZisCanvas *self = user_data;
 
   self->pinch_zoom = self->picture ? get_effective_zoom (self) : 0;
+  gtk_gesture_set_state (gesture, GTK_EVENT_SEQUENCE_CLAIMED);    /* two fingers drag nothing out */
 }
 
 static void
@@ -521,7 +532,7 @@ zis_canvas_init (ZisCanvas *self)
 {
   GtkWidget *widget = GTK_WIDGET (self);
   GtkEventController *controller;
-  GtkGesture *gesture;
+  GtkGesture *gesture, *drag;
 
   self->divider = 0.5;
   gtk_widget_set_focusable (widget, TRUE);
@@ -536,15 +547,16 @@ zis_canvas_init (ZisCanvas *self)
   g_signal_connect (controller, "scroll", G_CALLBACK (on_scroll), self);
   gtk_widget_add_controller (widget, controller);
 
-  gesture = gtk_gesture_drag_new ();
-  g_signal_connect (gesture, "drag-begin", G_CALLBACK (on_drag_begin), self);
-  g_signal_connect (gesture, "drag-update", G_CALLBACK (on_drag_update), self);
-  gtk_widget_add_controller (widget, GTK_EVENT_CONTROLLER (gesture));
+  drag = gtk_gesture_drag_new ();
+  g_signal_connect (drag, "drag-begin", G_CALLBACK (on_drag_begin), self);
+  g_signal_connect (drag, "drag-update", G_CALLBACK (on_drag_update), self);
+  gtk_widget_add_controller (widget, GTK_EVENT_CONTROLLER (drag));
 
   gesture = gtk_gesture_zoom_new ();
   g_signal_connect (gesture, "begin", G_CALLBACK (on_pinch_begin), self);
   g_signal_connect (gesture, "scale-changed", G_CALLBACK (on_pinch), self);
   gtk_widget_add_controller (widget, GTK_EVENT_CONTROLLER (gesture));
+  gtk_gesture_group (gesture, drag);        /* a finger that drags is one of the two that may pinch */
 
   gesture = gtk_gesture_click_new ();
   g_signal_connect (gesture, "pressed", G_CALLBACK (on_pressed), self);

@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Widgets by themselves in a window over the whole screen: what hands, eyes and ears get of each. */
+#include "zis-canvas.h"
+#include "zis-paintable.h"
+
+static void
+wait_ms (guint ms)
+{
+  gint64 end = g_get_monotonic_time () + ms * 1000;
+
+  while (g_get_monotonic_time () < end)
+    {
+      while (g_main_context_iteration (NULL, FALSE))
+        ;
+      g_usleep (5000);
+    }
+}
+
+#define wait_for(condition) \
+  G_STMT_START \
+    { \
+      for (int i_ = 0; i_ < 1000 && !(condition); i_++) \
+        wait_ms (10); \
+      g_assert_true (condition); \
+    } \
+  G_STMT_END
+
+/* A window over the whole screen, so that its coordinates are the screen's. */
+static GtkWindow *
+show (GtkWidget *child)
+{
+  GtkWindow *window = GTK_WINDOW (gtk_window_new ());
+
+  gtk_window_set_child (window, child);
+  gtk_window_fullscreen (window);
+  gtk_window_present (window);
+  wait_for (gtk_window_is_active (window) && gtk_window_is_fullscreen (window) && gtk_widget_get_width (child) > 1000);
+  return window;
+}
+
+/* What a hand does at the middle of WIDGET: the rest of an xdotool command. */
+static void
+point (GtkWidget *widget, const char *then)
+{
+  double x, y;
+  g_autofree char *command = NULL;
+
+  gtk_widget_translate_coordinates (widget, GTK_WIDGET (gtk_widget_get_root (widget)), gtk_widget_get_width (widget) / 2.0,
+                                    gtk_widget_get_height (widget) / 2.0, &x, &y);
+  command = g_strdup_printf ("xdotool mousemove %d %d %s", (int) x, (int) y, then);
+  g_assert_true (g_spawn_command_line_async (command, NULL));
+}
+
+/* --- the canvas --------------------------------------------------------------------------------------------- */
+
+static GtkGesture *
+find_gesture (GtkWidget *widget, GType type)
+{
+  g_autoptr(GListModel) controllers = gtk_widget_observe_controllers (widget);
+  GtkGesture *found = NULL;
+
+  for (guint i = 0; i < g_list_model_get_n_items (controllers); i++)
+    {
+      g_autoptr(GObject) controller = g_list_model_get_item (controllers, i);
+
+      if (G_OBJECT_TYPE (controller) == type)
+        found = GTK_GESTURE (controller);       /* the widget has it */
+    }
+  g_assert_nonnull (found);
+  return found;
+}
+
+/* The first finger moves the enlarged picture about; with a second one it is pinched: neither takes the other's fingers. */
+static void
+test_canvas_gestures (void)
+{
+  g_autoptr(GtkWidget) canvas = g_object_ref_sink (zis_canvas_new ());
+
+  g_assert_true (gtk_gesture_is_grouped_with (find_gesture (canvas, GTK_TYPE_GESTURE_DRAG), find_gesture (canvas, GTK_TYPE_GESTURE_ZOOM)));
+}
+
+/* A double click enlarges, and makes an enlarged picture fit again. */
+static void
+test_canvas_double_click (void)
+{
+  GtkWidget *canvas = zis_canvas_new ();
+  GtkWindow *window = show (canvas);
+  g_autoptr(ZisPaintable) picture = zis_paintable_new (400, 300);
+
+  zis_canvas_set_picture (ZIS_CANVAS (canvas), picture, "A picture");
+  point (canvas, "click --repeat 2 --delay 60 1");
+  wait_for (zis_canvas_can_pan (ZIS_CANVAS (canvas)));
+  wait_ms (1000);
+  point (canvas, "click --repeat 2 --delay 60 1");
+  wait_for (zis_canvas_get_zoom (ZIS_CANVAS (canvas)) <= 0);
+  gtk_window_destroy (window);
+}
+
+static GdkContentProvider *
+on_prepare (GtkDragSource *source, double x, double y, gpointer user_data)
+{
+  return gdk_content_provider_new_typed (G_TYPE_STRING, "a picture");
+}
+
+static void
+on_drag_begin (GtkDragSource *source, GdkDrag *drag, gpointer has_begun)
+{
+  *(gboolean *) has_begun = TRUE;
+}
+
+/* One that fits is dragged out; with none, a drag does nothing. */
+static void
+test_canvas_drag_out (void)
+{
+  GtkWidget *canvas = zis_canvas_new ();
+  GtkWindow *window = show (canvas);
+  g_autoptr(ZisPaintable) picture = zis_paintable_new (400, 300);
+  GtkDragSource *source = gtk_drag_source_new ();
+  gboolean has_begun = FALSE;
+
+  point (canvas, "mousedown 1 sleep 0.1 mousemove_relative 40 40 sleep 0.1 mousemove_relative 40 40 mouseup 1");
+  wait_ms (600);
+
+  g_signal_connect (source, "prepare", G_CALLBACK (on_prepare), NULL);
+  g_signal_connect (source, "drag-begin", G_CALLBACK (on_drag_begin), &has_begun);
+  gtk_widget_add_controller (canvas, GTK_EVENT_CONTROLLER (source));
+  zis_canvas_set_picture (ZIS_CANVAS (canvas), picture, "A picture");
+  point (canvas, "mousedown 1 sleep 0.1 mousemove_relative 40 40 sleep 0.1 mousemove_relative 40 40 sleep 0.1 mouseup 1");
+  wait_for (has_begun);
+  wait_ms (600);
+  gtk_window_destroy (window);
+}
+
+int
+main (int argc, char *argv[])
+{
+  gtk_test_init (&argc, &argv, NULL);
+  g_test_add_func ("/widgets/canvas/gestures", test_canvas_gestures);
+  g_test_add_func ("/widgets/canvas/double-click", test_canvas_double_click);
+  g_test_add_func ("/widgets/canvas/drag-out", test_canvas_drag_out);
+  return g_test_run ();
+}
