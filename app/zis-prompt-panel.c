@@ -46,17 +46,21 @@ get_text (GtkTextView *view)
 
 /* --- tokens ------------------------------------------------------------------------------------------------- */
 
+/* TEXT as it stands in the field; OVERFLOW_AT counts from where it begins without the blanks before it. */
 static void
 mark_overflow (ZisPromptPanel *self, const char *text, int overflow_at)
 {
   GtkTextBuffer *buffer = gtk_text_view_get_buffer (self->view);
   GtkTextIter start, end;
+  int n_blanks = 0;
 
   gtk_text_buffer_get_bounds (buffer, &start, &end);
   gtk_text_buffer_remove_tag_by_name (buffer, "overflow", &start, &end);
   if (overflow_at >= 0)
     {
-      gtk_text_buffer_get_iter_at_offset (buffer, &start, (int) g_utf8_strlen (text, overflow_at));
+      while (g_ascii_isspace (text[n_blanks]))
+        n_blanks++;
+      gtk_text_buffer_get_iter_at_offset (buffer, &start, (int) g_utf8_strlen (text, n_blanks + overflow_at));
       gtk_text_buffer_apply_tag_by_name (buffer, "overflow", &start, &end);
     }
   gtk_revealer_set_reveal_child (GTK_REVEALER (self->overflow_revealer), overflow_at >= 0);

@@ -1,7 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Widgets by themselves in a window over the whole screen: what hands, eyes and ears get of each. */
+#include <adwaita.h>
+
 #include "zis-canvas.h"
 #include "zis-paintable.h"
+#include "zis-prompt-panel.h"
+#include "zis-recipe.h"
+#include "zis-session.h"
 
 static void
 wait_ms (guint ms)
@@ -131,12 +136,100 @@ test_canvas_drag_out (void)
   gtk_window_destroy (window);
 }
 
+/* --- the panels, with the demo model ------------------------------------------------------------------------ */
+
+/* NULL, and the test is skipped, where there is no demo model. */
+static ZisSession *
+open_demo (GSettings *settings)
+{
+  g_autofree char *path = zie_model_find_demo (NULL);
+  ZisSession *session;
+
+  if (!path)
+    {
+      g_test_skip ("there is no demo model in this tree");
+      return NULL;
+    }
+  session = zis_session_new (settings);
+  zis_session_open (session);
+  wait_for (zis_session_get_state (session) == ZIS_SESSION_READY);
+  return session;
+}
+
+static GtkWidget *
+find_widget (GtkWidget *root, GType type)
+{
+  if (g_type_is_a (G_OBJECT_TYPE (root), type))
+    return root;
+
+  for (GtkWidget *child = gtk_widget_get_first_child (root); child; child = gtk_widget_get_next_sibling (child))
+    {
+      GtkWidget *found = find_widget (child, type);
+
+      if (found)
+        return found;
+    }
+
+  return NULL;
+}
+
+/* Where the mark begins, in characters; -1: there is none. */
+static int
+get_mark (GtkTextBuffer *buffer)
+{
+  GtkTextTag *tag = gtk_text_tag_table_lookup (gtk_text_buffer_get_tag_table (buffer), "overflow");
+  GtkTextIter at;
+
+  gtk_text_buffer_get_start_iter (buffer, &at);
+  if (gtk_text_iter_has_tag (&at, tag))
+    return 0;
+
+  return gtk_text_iter_forward_to_tag_toggle (&at, tag) && gtk_text_iter_has_tag (&at, tag) ? gtk_text_iter_get_offset (&at) : -1;
+}
+
+/* Blanks before the prompt are no part of it: what is too long stays the same words. */
+static void
+test_prompt_overflow (void)
+{
+  g_autoptr(GSettings) settings = g_settings_new (ZIS_APP_ID);
+  g_autoptr(ZisSession) session = open_demo (settings);
+  g_autoptr(ZisRecipe) recipe = zis_recipe_new ();
+  g_autoptr(GtkWidget) panel = NULL;
+  g_autoptr(GString) text = g_string_new (NULL);
+  GtkTextBuffer *buffer;
+  int mark;
+
+  if (!session)
+    return;
+
+  panel = g_object_ref_sink (g_object_new (ZIS_TYPE_PROMPT_PANEL, NULL));
+  zis_prompt_panel_setup (ZIS_PROMPT_PANEL (panel), session, recipe, settings);
+  buffer = gtk_text_view_get_buffer (GTK_TEXT_VIEW (find_widget (panel, GTK_TYPE_TEXT_VIEW)));
+  for (int i = 0; i < 700; i++)
+    g_string_append (text, "größer ");
+  zis_recipe_set_prompt (recipe, text->str);
+  wait_for (get_mark (buffer) > 0);
+  mark = get_mark (buffer);
+
+  g_string_prepend (text, " \n\t  ");
+  zis_recipe_set_prompt (recipe, text->str);
+  wait_for (get_mark (buffer) > 0);
+  g_assert_cmpint (get_mark (buffer), ==, mark + 5);
+
+  zis_recipe_set_prompt (recipe, "  a fox");
+  wait_ms (500);
+  g_assert_cmpint (get_mark (buffer), ==, -1);
+  zis_session_close (session);
+}
+
 int
 main (int argc, char *argv[])
 {
   gtk_test_init (&argc, &argv, NULL);
+  adw_init ();
   g_test_add_func ("/widgets/canvas/gestures", test_canvas_gestures);
   g_test_add_func ("/widgets/canvas/double-click", test_canvas_double_click);
   g_test_add_func ("/widgets/canvas/drag-out", test_canvas_drag_out);
+  g_test_add_func ("/widgets/prompt/overflow", test_prompt_overflow);
   return g_test_run ();
 }
