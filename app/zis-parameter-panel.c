@@ -95,6 +95,14 @@ on_preset_toggled (GtkToggleButton *button, gpointer user_data)
     zis_recipe_set_size (self->recipe, preset->width, preset->height);
 }
 
+/* Of the button and of the cell around it: a screen reader may stop at either. */
+static void
+name_preset (GtkWidget *button, const char *name)
+{
+  gtk_accessible_update_property (GTK_ACCESSIBLE (button), GTK_ACCESSIBLE_PROPERTY_LABEL, name, -1);
+  gtk_accessible_update_property (GTK_ACCESSIBLE (gtk_widget_get_parent (button)), GTK_ACCESSIBLE_PROPERTY_LABEL, name, -1);
+}
+
 static GtkWidget *
 make_preset_button (ZisParameterPanel *self, const ZiePreset *from, int largest)
 {
@@ -127,7 +135,6 @@ make_preset_button (ZisParameterPanel *self, const ZiePreset *from, int largest)
   gtk_button_set_child (GTK_BUTTON (button), box);
   gtk_widget_add_css_class (button, "flat");
   gtk_widget_add_css_class (button, "preset");
-  gtk_accessible_update_property (GTK_ACCESSIBLE (button), GTK_ACCESSIBLE_PROPERTY_LABEL, size, -1);
   g_signal_connect (button, "toggled", G_CALLBACK (on_preset_toggled), self);
 
   return button;
@@ -149,14 +156,14 @@ fill_presets (ZisParameterPanel *self, const ZieModelInfo *info)
   for (guint i = 0; i < info->n_presets; i++)
     {
       GtkWidget *button = make_preset_button (self, &info->presets[i], largest);
+      g_autofree char *size = g_strdup_printf (_("%d × %d"), info->presets[i].width, info->presets[i].height);
 
       if (self->buttons->len > 0)
         gtk_toggle_button_set_group (GTK_TOGGLE_BUTTON (button), g_ptr_array_index (self->buttons, 0));
       gtk_flow_box_append (self->presets, button);
       /* The button is what takes the focus, not the cell around it. */
       gtk_widget_set_focusable (gtk_widget_get_parent (button), FALSE);
-      gtk_accessible_update_property (GTK_ACCESSIBLE (gtk_widget_get_parent (button)), GTK_ACCESSIBLE_PROPERTY_LABEL,
-                                      info->presets[i].id, -1);
+      name_preset (button, size);
       g_ptr_array_add (self->buttons, button);
     }
 }
@@ -191,7 +198,7 @@ show_plan (ZisParameterPanel *self, guint index, const ZisPlanResult *result)
     }
 
   gtk_label_set_text (preset->takes, caption);
-  gtk_accessible_update_property (GTK_ACCESSIBLE (button), GTK_ACCESSIBLE_PROPERTY_LABEL, spoken, -1);
+  name_preset (button, spoken);
   gtk_widget_set_tooltip_text (button, result->error ? result->error->message : spoken);
 }
 

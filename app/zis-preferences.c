@@ -284,6 +284,9 @@ static void
 zis_preferences_init (ZisPreferences *self)
 {
   gtk_widget_init_template (GTK_WIDGET (self));
+  /* Both say "Choose…", and what a button says goes before a name that the template gives it. */
+  zis_compat_set_name (self->model_button, _("Choose a Model"));
+  zis_compat_set_name (self->folder_button, _("Choose a Folder for Pictures"));
 }
 
 AdwPreferencesPage *

@@ -4,6 +4,8 @@
 
 #include "zis-canvas.h"
 #include "zis-paintable.h"
+#include "zis-parameter-panel.h"
+#include "zis-preferences.h"
 #include "zis-prompt-panel.h"
 #include "zis-recipe.h"
 #include "zis-session.h"
@@ -156,21 +158,24 @@ open_demo (GSettings *settings)
   return session;
 }
 
-static GtkWidget *
-find_widget (GtkWidget *root, GType type)
+static void
+add_widgets (GtkWidget *root, GType type, GPtrArray *found)
 {
   if (g_type_is_a (G_OBJECT_TYPE (root), type))
-    return root;
-
+    g_ptr_array_add (found, root);
   for (GtkWidget *child = gtk_widget_get_first_child (root); child; child = gtk_widget_get_next_sibling (child))
-    {
-      GtkWidget *found = find_widget (child, type);
+    add_widgets (child, type, found);
+}
 
-      if (found)
-        return found;
-    }
+/* All of TYPE below ROOT, borrowed. */
+static GPtrArray *
+find_widgets (GtkWidget *root, GType type)
+{
+  GPtrArray *found = g_ptr_array_new ();
 
-  return NULL;
+  add_widgets (root, type, found);
+  g_assert_cmpuint (found->len, >, 0);
+  return found;
 }
 
 /* Where the mark begins, in characters; -1: there is none. */
@@ -195,6 +200,7 @@ test_prompt_overflow (void)
   g_autoptr(ZisSession) session = open_demo (settings);
   g_autoptr(ZisRecipe) recipe = zis_recipe_new ();
   g_autoptr(GtkWidget) panel = NULL;
+  g_autoptr(GPtrArray) views = NULL;
   g_autoptr(GString) text = g_string_new (NULL);
   GtkTextBuffer *buffer;
   int mark;
@@ -204,7 +210,8 @@ test_prompt_overflow (void)
 
   panel = g_object_ref_sink (g_object_new (ZIS_TYPE_PROMPT_PANEL, NULL));
   zis_prompt_panel_setup (ZIS_PROMPT_PANEL (panel), session, recipe, settings);
-  buffer = gtk_text_view_get_buffer (GTK_TEXT_VIEW (find_widget (panel, GTK_TYPE_TEXT_VIEW)));
+  views = find_widgets (panel, GTK_TYPE_TEXT_VIEW);
+  buffer = gtk_text_view_get_buffer (views->pdata[0]);
   for (int i = 0; i < 700; i++)
     g_string_append (text, "größer ");
   zis_recipe_set_prompt (recipe, text->str);
@@ -222,6 +229,71 @@ test_prompt_overflow (void)
   zis_session_close (session);
 }
 
+static void
+assert_name (gpointer widget, const char *name)
+{
+  gtk_test_accessible_assert_property (widget, GTK_ACCESSIBLE_PROPERTY_LABEL, name);
+  g_assert_false (gtk_test_accessible_has_relation (widget, GTK_ACCESSIBLE_RELATION_LABELLED_BY));    /* which would go before it */
+}
+
+/* A size is called by what it is, wherever a screen reader stops: at the button or at the cell around it. */
+static void
+test_size_names (void)
+{
+  g_autoptr(GSettings) settings = g_settings_new (ZIS_APP_ID);
+  g_autoptr(ZisSession) session = open_demo (settings);
+  g_autoptr(ZisRecipe) recipe = zis_recipe_new ();
+  g_autoptr(GtkWidget) panel = NULL;
+  g_autoptr(GPtrArray) cells = NULL;
+  const ZieModelInfo *info;
+
+  if (!session)
+    return;
+
+  info = zis_session_get_info (session);
+  panel = g_object_ref_sink (g_object_new (ZIS_TYPE_PARAMETER_PANEL, NULL));
+  zis_parameter_panel_setup (ZIS_PARAMETER_PANEL (panel), session, recipe);
+  zis_parameter_panel_update (ZIS_PARAMETER_PANEL (panel));
+  cells = find_widgets (panel, GTK_TYPE_FLOW_BOX_CHILD);
+  g_assert_cmpuint (cells->len, ==, info->n_presets);
+  for (guint i = 0; i < cells->len; i++)
+    {
+      GtkWidget *button = gtk_flow_box_child_get_child (cells->pdata[i]);
+      g_autofree char *size = g_strdup_printf ("%d × %d", info->presets[i].width, info->presets[i].height);
+
+      assert_name (button, size);
+      assert_name (cells->pdata[i], size);
+    }
+
+  /* With what it takes, when that is known. */
+  for (guint i = 0; i < cells->len; i++)
+    {
+      GtkWidget *button = gtk_flow_box_child_get_child (cells->pdata[i]);
+
+      wait_for (gtk_widget_get_tooltip_text (button));
+      assert_name (button, gtk_widget_get_tooltip_text (button));
+      assert_name (cells->pdata[i], gtk_widget_get_tooltip_text (button));
+    }
+  zis_session_close (session);
+}
+
+/* Two buttons that both say "Choose…" have names of their own. */
+static void
+test_choose_names (void)
+{
+  g_autoptr(GSettings) settings = g_settings_new (ZIS_APP_ID);
+  g_autoptr(ZisSession) session = zis_session_new (settings);
+  g_autoptr(GtkWidget) page = g_object_ref_sink (GTK_WIDGET (zis_preferences_new (settings, session)));
+  g_autoptr(GPtrArray) buttons = find_widgets (page, GTK_TYPE_BUTTON), choose = g_ptr_array_new ();
+
+  for (guint i = 0; i < buttons->len; i++)
+    if (g_strcmp0 (gtk_button_get_label (buttons->pdata[i]), "Choose…") == 0)
+      g_ptr_array_add (choose, buttons->pdata[i]);
+  g_assert_cmpuint (choose->len, ==, 2);
+  assert_name (choose->pdata[0], "Choose a Model");
+  assert_name (choose->pdata[1], "Choose a Folder for Pictures");
+}
+
 int
 main (int argc, char *argv[])
 {
@@ -231,5 +303,7 @@ main (int argc, char *argv[])
   g_test_add_func ("/widgets/canvas/double-click", test_canvas_double_click);
   g_test_add_func ("/widgets/canvas/drag-out", test_canvas_drag_out);
   g_test_add_func ("/widgets/prompt/overflow", test_prompt_overflow);
+  g_test_add_func ("/widgets/names/sizes", test_size_names);
+  g_test_add_func ("/widgets/names/choose", test_choose_names);
   return g_test_run ();
 }
