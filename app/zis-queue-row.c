@@ -20,16 +20,68 @@ struct _ZisQueueRow
 
 G_DEFINE_FINAL_TYPE (ZisQueueRow, zis_queue_row, GTK_TYPE_LIST_BOX_ROW)
 
+typedef enum
+{
+  FOCUS_ELSEWHERE,
+  FOCUS_ROW,
+  FOCUS_UP,
+  FOCUS_DOWN,
+} Focus;
+
+static Focus
+get_focus (ZisQueueRow *self)
+{
+  GtkWidget *focus = gtk_root_get_focus (gtk_widget_get_root (GTK_WIDGET (self)));
+
+  if (!focus || (focus != GTK_WIDGET (self) && !gtk_widget_is_ancestor (focus, GTK_WIDGET (self))))
+    return FOCUS_ELSEWHERE;
+
+  return focus == self->up_button ? FOCUS_UP : focus == self->down_button ? FOCUS_DOWN : FOCUS_ROW;
+}
+
+static void
+set_focus (ZisQueueRow *self, Focus focus)
+{
+  GtkWidget *button = focus == FOCUS_UP ? self->up_button : focus == FOCUS_DOWN ? self->down_button : NULL;
+
+  gtk_widget_grab_focus (button && gtk_widget_is_sensitive (button) ? button : GTK_WIDGET (self));
+}
+
+static ZisQueueRow *
+find_row (GtkListBox *list, ZisJob *job)
+{
+  GtkListBoxRow *row;
+
+  for (int i = 0; (row = gtk_list_box_get_row_at_index (list, i)) != NULL; i++)
+    if (ZIS_QUEUE_ROW (row)->job == job)
+      return ZIS_QUEUE_ROW (row);
+
+  return NULL;
+}
+
+/* The list makes the rows anew whose places change: this one is gone, and the one for its job takes over the focus. */
+static void
+move (ZisQueueRow *self, int delta)
+{
+  GtkWidget *list = gtk_widget_get_parent (GTK_WIDGET (self));
+  g_autoptr(ZisJob) job = g_object_ref (self->job);
+  Focus focus = get_focus (self);
+  ZisQueueRow *row;
+
+  if (zis_queue_move (zis_session_get_queue (self->session), job, delta) && focus != FOCUS_ELSEWHERE
+      && (row = find_row (GTK_LIST_BOX (list), job)) != NULL)
+    set_focus (row, focus);
+}
+
 static void
 on_action (GtkWidget *widget, const char *name, GVariant *parameter)
 {
   ZisQueueRow *self = ZIS_QUEUE_ROW (widget);
-  ZisQueue *queue = zis_session_get_queue (self->session);
 
   if (g_str_equal (name, "row.up"))
-    zis_queue_move (queue, self->job, -1);
+    move (self, -1);
   else if (g_str_equal (name, "row.down"))
-    zis_queue_move (queue, self->job, 1);
+    move (self, 1);
   else
     zis_session_cancel (self->session, self->job);
 }

@@ -3,11 +3,14 @@
 #include <adwaita.h>
 
 #include "zis-canvas.h"
+#include "zis-job.h"
 #include "zis-paintable.h"
 #include "zis-parameter-panel.h"
 #include "zis-preferences.h"
 #include "zis-prompt-panel.h"
 #include "zis-recipe.h"
+#include "zis-queue-row.h"
+#include "zis-queue.h"
 #include "zis-session.h"
 
 static void
@@ -294,6 +297,87 @@ test_choose_names (void)
   assert_name (choose->pdata[1], "Choose a Folder for Pictures");
 }
 
+/* --- the queue ---------------------------------------------------------------------------------------------- */
+
+static GtkWidget *
+create_row (gpointer job, gpointer session)
+{
+  return zis_queue_row_new (session, job);
+}
+
+static void
+press (const char *keys)
+{
+  g_autofree char *command = g_strdup_printf ("xdotool key %s", keys);
+
+  g_assert_true (g_spawn_command_line_async (command, NULL));
+}
+
+static ZisJob *
+get_job (ZisQueue *queue, guint position)
+{
+  g_autoptr(ZisJob) job = g_list_model_get_item (G_LIST_MODEL (queue), position);
+
+  return job;      /* the queue holds it */
+}
+
+/* Which row has the focus, itself or in it; -1: none. */
+static int
+get_focused_row (GtkWindow *window)
+{
+  GtkWidget *focus = gtk_window_get_focus (window);
+  GtkWidget *row = focus ? gtk_widget_get_ancestor (focus, GTK_TYPE_LIST_BOX_ROW) : NULL;
+
+  return row ? gtk_list_box_row_get_index (GTK_LIST_BOX_ROW (row)) : -1;
+}
+
+/* Who moves a row with the keyboard can move it on. */
+static void
+test_queue_focus (void)
+{
+  g_autoptr(GSettings) settings = g_settings_new (ZIS_APP_ID);
+  g_autoptr(ZisSession) session = zis_session_new (settings);
+  ZisQueue *queue = zis_session_get_queue (session);
+  GtkListBox *list = GTK_LIST_BOX (gtk_list_box_new ());
+  g_autoptr(GPtrArray) buttons = NULL;
+  g_auto(ZieRequest) request = { 0 };
+  ZisJob *moved = NULL;
+  GtkWindow *window;
+
+  zie_request_init (&request);
+  for (int i = 0; i < 4; i++)
+    {
+      g_free (request.prompt);
+      request.prompt = g_strdup_printf ("a fox with %d hats", i);
+      moved = zis_session_generate (session, &request, NULL);
+      g_assert_nonnull (moved);
+    }
+  gtk_list_box_bind_model (list, G_LIST_MODEL (queue), create_row, session, NULL);
+  window = show (GTK_WIDGET (list));
+
+  gtk_widget_grab_focus (GTK_WIDGET (gtk_list_box_get_row_at_index (list, 3)));
+  press ("alt+Up alt+Up");
+  wait_for (get_job (queue, 1) == moved);
+  g_assert_cmpint (get_focused_row (window), ==, 1);
+  press ("alt+Down");
+  wait_for (get_job (queue, 2) == moved);
+  g_assert_cmpint (get_focused_row (window), ==, 2);
+
+  /* By its buttons, the focus stays on the button as long as it can do something. */
+  buttons = find_widgets (GTK_WIDGET (gtk_list_box_get_row_at_index (list, 2)), GTK_TYPE_BUTTON);
+  gtk_widget_grab_focus (buttons->pdata[0]);
+  press ("space");
+  wait_for (get_job (queue, 1) == moved);
+  g_assert_true (GTK_IS_BUTTON (gtk_window_get_focus (window)));
+  press ("space");
+  wait_for (get_job (queue, 0) == moved);
+  g_assert_cmpint (get_focused_row (window), ==, 0);
+  g_assert_true (GTK_IS_LIST_BOX_ROW (gtk_window_get_focus (window)));
+
+  gtk_window_destroy (window);
+  zis_session_close (session);
+}
+
 int
 main (int argc, char *argv[])
 {
@@ -305,5 +389,6 @@ main (int argc, char *argv[])
   g_test_add_func ("/widgets/prompt/overflow", test_prompt_overflow);
   g_test_add_func ("/widgets/names/sizes", test_size_names);
   g_test_add_func ("/widgets/names/choose", test_choose_names);
+  g_test_add_func ("/widgets/queue/focus", test_queue_focus);
   return g_test_run ();
 }
