@@ -392,16 +392,19 @@ take_note (ZisJob *self, char *note /* transfer full */)
 
 /* The picture that was being made begins again, within less memory. */
 static void
-step_down (ZisJob *self, ZiePlan *plan)
+step_down (ZisJob *self, ZiePlan *plan, gboolean is_host)
 {
   g_autofree char *peak = g_format_size (zis_plan_get_peak (plan));
 
   zis_job_set_plan (self, plan);
   /* What has been finished is; nothing may have been told yet of the one after it. */
   begin_picture (self, CLAMP (self->n_done, self->image_index, MAX (self->request.n_images, 1) - 1));
-  /* Translators: %s is an amount of memory. */
-  take_note (self, g_strdup_printf (_("There is less graphics memory than there was. The picture begins again and makes do with %s."),
-                                    peak));
+  if (is_host)
+    take_note (self, g_strdup (_("The computer has less memory than it had. The picture begins again by a plan that takes less of it.")));
+  else
+    /* Translators: %s is an amount of memory. */
+    take_note (self, g_strdup_printf (_("There is less graphics memory than there was. The picture begins again and makes do with %s."),
+                                      peak));
 }
 
 /* The layer's name, which the engine has, is for the report. */
@@ -507,7 +510,7 @@ zis_job_handle_event (ZisJob *self, const ZieEvent *event)
       break;
 
     case ZIE_EVENT_PLAN: /* of the job, not of the picture that it names */
-      step_down (self, event->plan.plan);
+      step_down (self, event->plan.plan, event->plan.is_host);
       update (self);
       break;
 

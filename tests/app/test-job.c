@@ -200,6 +200,11 @@ test_smaller_plan (void)
   /* The picture that was being made begins again; it is not the first. */
   g_assert_cmpint (zis_job_get_image_index (job), ==, 1);
   g_assert_cmpstr (zis_job_get_status (job), ==, "Picture 2 of 2 · Reading the prompt");
+
+  /* Where the computer's memory went, the card's is not said to have. */
+  event.plan.is_host = TRUE;
+  zis_job_handle_event (job, &event);
+  g_assert_null (strstr (zis_job_get_note (job), "graphics"));
 }
 
 /* A stage that broke in bf16 is computed again: it takes longer, and whoever waits learns why. */
