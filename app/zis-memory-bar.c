@@ -275,6 +275,27 @@ placement_text (ZiePlacement placement)
     }
 }
 
+/* The work memory, and how the picture is cut when it is developed.  Free with g_free(). */
+static char *
+describe_work (ZiePlan *plan)
+{
+  g_autofree char *arena = g_format_size (zie_plan_get_arena_size (plan));
+  ZieDecodeCut cut = zie_plan_get_decode_cut (plan);
+  int n = zie_plan_get_n_bands (plan);
+
+  /* Of one piece there is a message of its own, so that no language has to say it with a number. */
+  if (cut == ZIE_DECODE_CUT_WHOLE || n == 1)
+    return g_strdup_printf (_("%s of work memory are set aside once, before the first step, and used by all stages in turn. "
+                              "The picture is developed in one piece."), arena);
+  if (cut == ZIE_DECODE_CUT_TILES)
+    return g_strdup_printf (_("%s of work memory are set aside once, before the first step, and used by all stages in turn. "
+                              "The picture is developed in %d tiles that are blended into each other, as the preferences say."),
+                            arena, n);
+
+  return g_strdup_printf (_("%s of work memory are set aside once, before the first step, and used by all stages in turn. "
+                            "The picture is developed in %d bands, one after the other."), arena, n);
+}
+
 static void
 add_cell (ZisMemoryBar *self, int column, int row, const char *text, const char *css_class)
 {
@@ -306,11 +327,9 @@ fill_plan (ZisMemoryBar *self)
 
   g_autofree char *peak = g_format_size (zis_plan_get_peak (plan));
   g_autofree char *time = zis_format_seconds (zie_plan_get_seconds (plan));
-  g_autofree char *arena = g_format_size (zie_plan_get_arena_size (plan));
   g_autofree char *title = g_strdup_printf (self->job_plan ? _("The picture that is being made takes %s and about %s")
                                                            : _("This picture takes %s and about %s"), peak, time);
-  g_autofree char *why = NULL;
-  int n_bands = zie_plan_get_n_bands (plan);
+  g_autofree char *why = describe_work (plan);
 
   gtk_label_set_text (self->plan_title, title);
   add_cell (self, 0, 0, _("Stage"), "dim-label");
@@ -330,11 +349,6 @@ fill_plan (ZisMemoryBar *self)
       add_cell (self, 3, i + 1, seconds, "numeric");
     }
 
-  why = g_strdup_printf (ngettext ("%s of work memory are set aside once, before the first step, and used by all stages in turn. "
-                                   "The picture is developed in one piece.",
-                                   "%s of work memory are set aside once, before the first step, and used by all stages in turn. "
-                                   "The picture is developed in %d bands, so that this is enough.",
-                                   (gulong) MAX (1, n_bands)), arena, n_bands);
   gtk_label_set_text (self->plan_why, why);
 }
 

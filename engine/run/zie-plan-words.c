@@ -14,13 +14,17 @@ zie_placement_name (ZiePlacement placement)
   return names[placement];
 }
 
-static gboolean
-is_cut (const ZieVaeCut *cut)
+ZieDecodeCut
+zie_plan_get_decode_cut (const ZiePlan *self)
 {
+  const ZieVaeCut *cut = &self->decode.cut;
+
+  if (self->has_tiles)
+    return ZIE_DECODE_CUT_TILES;
   for (int i = 0; i < ZIE_VAE_LEVELS; i++)
     if (cut->places[i] != ZIE_VAE_WHOLE)
-      return TRUE;
-  return cut->halve_last;
+      return ZIE_DECODE_CUT_BANDS;
+  return cut->halve_last ? ZIE_DECODE_CUT_BANDS : ZIE_DECODE_CUT_WHOLE;
 }
 
 /* Counted from 0 as the decoder runs them. */
@@ -39,9 +43,9 @@ zie_plan_describe_decode (const ZiePlan *self)
 {
   const ZieVaeCut *cut = &self->decode.cut;
 
-  if (self->has_tiles)
+  if (zie_plan_get_decode_cut (self) == ZIE_DECODE_CUT_TILES)
     return g_strdup_printf ("tiles of %d pixels that share %d", self->tiles.size, self->tiles.overlap);
-  if (!is_cut (cut))
+  if (zie_plan_get_decode_cut (self) == ZIE_DECODE_CUT_WHOLE)
     return g_strdup ("whole");
   if (!zie_vae_cut_spills (cut))
     return g_strdup_printf ("bands of %d rows", cut->band_rows);

@@ -4,6 +4,7 @@
 
 #include "zis-canvas.h"
 #include "zis-job.h"
+#include "zis-memory-bar.h"
 #include "zis-paintable.h"
 #include "zis-parameter-panel.h"
 #include "zis-preferences.h"
@@ -297,6 +298,81 @@ test_choose_names (void)
   assert_name (choose->pdata[1], "Choose a Folder for Pictures");
 }
 
+/* --- the plan ----------------------------------------------------------------------------------------------- */
+
+static gboolean
+says (GtkWidget *root, const char *words)
+{
+  g_autoptr(GPtrArray) labels = find_widgets (root, GTK_TYPE_LABEL);
+
+  for (guint i = 0; i < labels->len; i++)
+    if (strstr (gtk_label_get_text (labels->pdata[i]), words))
+      return TRUE;
+
+  return FALSE;
+}
+
+static ZiePlan *
+plan_for (ZisSession *session, ZieDecode decode, double flops)
+{
+  g_auto(ZieRequest) request = { 0 };
+  g_autoptr(GError) error = NULL;
+  ZieDevice device;
+  ZiePlan *plan;
+
+  g_assert_true (zis_session_get_device (session, &device));
+  device.flops_f32 = device.flops_bf16 = flops;
+  zie_request_init (&request);
+  g_free (request.prompt);
+  request.prompt = g_strdup ("a fox");
+  request.width = request.height = 256;
+  request.decode = decode;
+  request.tile_size = decode == ZIE_DECODE_BLEND ? 128 : 0;
+  plan = zie_plan_new (zis_session_get_model (session), &device, &request, NULL, &error);
+  g_assert_no_error (error);
+  return plan;
+}
+
+/* In one piece, although that comes in bands; in bands, here because it takes long; in tiles, as was asked. */
+static void
+test_plan_words (void)
+{
+  g_autoptr(GSettings) settings = g_settings_new (ZIS_APP_ID);
+  g_autoptr(ZisSession) session = open_demo (settings);
+  g_autoptr(ZiePlan) whole = NULL, bands = NULL, tiles = NULL;
+  g_autofree char *n_bands = NULL, *n_tiles = NULL;
+  g_autoptr(GPtrArray) popovers = NULL;
+  ZisMemoryBar *bar;
+  GtkWindow *window;
+
+  if (!session)
+    return;
+
+  bar = g_object_new (ZIS_TYPE_MEMORY_BAR, NULL);
+  zis_memory_bar_setup (bar, session);
+  window = show (GTK_WIDGET (bar));
+  whole = plan_for (session, ZIE_DECODE_EXACT, 1e13);
+  bands = plan_for (session, ZIE_DECODE_EXACT, 1e9);
+  tiles = plan_for (session, ZIE_DECODE_BLEND, 1e13);
+  g_assert_cmpint (zie_plan_get_n_bands (whole), >, 1);
+  n_bands = g_strdup_printf ("in %d bands, one after the other", zie_plan_get_n_bands (bands));
+  n_tiles = g_strdup_printf ("in %d tiles that are blended into each other, as the preferences say", zie_plan_get_n_bands (tiles));
+
+  zis_memory_bar_set_plan (bar, whole, NULL);
+  zis_memory_bar_show_plan (bar);
+  wait_for (says (GTK_WIDGET (bar), "in one piece."));
+  zis_memory_bar_set_plan (bar, bands, NULL);
+  wait_for (says (GTK_WIDGET (bar), n_bands));
+  zis_memory_bar_set_plan (bar, tiles, NULL);
+  wait_for (says (GTK_WIDGET (bar), n_tiles));
+
+  popovers = find_widgets (GTK_WIDGET (bar), GTK_TYPE_POPOVER);
+  gtk_popover_popdown (popovers->pdata[0]);
+  wait_for (!gtk_widget_get_mapped (popovers->pdata[0]));
+  gtk_window_destroy (window);
+  zis_session_close (session);
+}
+
 /* --- the queue ---------------------------------------------------------------------------------------------- */
 
 static GtkWidget *
@@ -389,6 +465,7 @@ main (int argc, char *argv[])
   g_test_add_func ("/widgets/prompt/overflow", test_prompt_overflow);
   g_test_add_func ("/widgets/names/sizes", test_size_names);
   g_test_add_func ("/widgets/names/choose", test_choose_names);
+  g_test_add_func ("/widgets/plan/words", test_plan_words);
   g_test_add_func ("/widgets/queue/focus", test_queue_focus);
   return g_test_run ();
 }

@@ -267,10 +267,12 @@ test_long_decode (Fixture *f, gconstpointer data)
   quick = make_plan (f, 256, 256);
   quick_words = zie_plan_describe_decode (quick);
   g_assert_cmpstr (quick_words, ==, "whole");
+  g_assert_cmpint (zie_plan_get_decode_cut (quick), ==, ZIE_DECODE_CUT_WHOLE);
   f->device.flops_f32 = f->device.flops_bf16 = zie_plan_get_stage (quick, ZIE_STAGE_DECODE)->flops / 1.5;
   slow = make_plan (f, 256, 256);
   slow_words = zie_plan_describe_decode (slow);
   g_assert_true (g_str_has_prefix (slow_words, "bands of "));
+  g_assert_cmpint (zie_plan_get_decode_cut (slow), ==, ZIE_DECODE_CUT_BANDS);
   g_assert_cmpfloat (zie_plan_get_stage (slow, ZIE_STAGE_DECODE)->flops, <, 1.3 * zie_plan_get_stage (quick, ZIE_STAGE_DECODE)->flops);
 }
 
@@ -291,6 +293,7 @@ test_tiles (Fixture *f, gconstpointer data)
       g_autofree char *words = zie_plan_describe_decode (plan);
 
       g_assert_cmpstr (words, ==, cases[i].words);
+      g_assert_cmpint (zie_plan_get_decode_cut (plan), ==, ZIE_DECODE_CUT_TILES);
     }
 }
 

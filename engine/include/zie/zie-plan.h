@@ -30,6 +30,14 @@ typedef struct
   double seconds;            /* expected */
 } ZieStagePlan;
 
+/* How the decode is cut. */
+typedef enum
+{
+  ZIE_DECODE_CUT_WHOLE,
+  ZIE_DECODE_CUT_BANDS,      /* of rows: to need less memory, or where it takes long so that the picture comes bit by bit */
+  ZIE_DECODE_CUT_TILES,      /* as the request asks, whatever memory there is */
+} ZieDecodeCut;
+
 /* Pure and quick (< 1 ms): nothing is allocated on the device, no weight is read.  Every number of the plan comes
  * from running the networks' own code against a counting backend, so plan and execution cannot differ.
  * Errors: OUT_OF_HOST_MEMORY / OUT_OF_DEVICE_MEMORY when it does not fit, naming the largest sizes that would. */
@@ -42,7 +50,8 @@ ZIE_API guint64 zie_plan_get_arena_size (const ZiePlan *self);   /* the one aren
 ZIE_API guint64 zie_plan_get_vram_peak (const ZiePlan *self);
 ZIE_API guint64 zie_plan_get_ram_peak (const ZiePlan *self);     /* anonymous memory, arena included */
 ZIE_API double zie_plan_get_seconds (const ZiePlan *self);       /* of the whole request, all images */
-ZIE_API int zie_plan_get_n_bands (const ZiePlan *self);          /* of the decode */
+ZIE_API int zie_plan_get_n_bands (const ZiePlan *self);          /* in which the decode gives the picture, cut or not; or its tiles */
+ZIE_API ZieDecodeCut zie_plan_get_decode_cut (const ZiePlan *self);
 /* How the decode is cut: "whole", "bands of 64 rows", "bands of 128 rows, spilled from level 3: 4.3 GB", "tiles of 512 pixels that
  * share 64".  Free with g_free(). */
 ZIE_API char *zie_plan_describe_decode (const ZiePlan *self);
