@@ -427,8 +427,16 @@ zis_compat_show_about (GtkWindow *parent)
                _("The pictures the demo model was trained on are Microsoft’s Fluent Emoji (MIT licence)."));
   about_legal (about, _("Demo model: names of objects"), "© Miles Johnson",
                _("The names of the objects come from Emojibase (MIT licence)."));
+  about_legal (about, "Unicode", "© 1991–2025 Unicode, Inc.",
+               _("The names of the objects are based on Unicode’s CLDR, and what kind a character is comes from its Character Database "
+                 "(Unicode licence, version 3)."));
+  about_legal (about, "Qwen3", "© Alibaba Cloud", _("Prompts are cut into tokens by the tokenizer of Qwen3 (Apache licence, version 2.0)."));
+  about_legal (about, "avx_mathfun", "© Julien Pommier, Giovanni Garberoglio",
+               _("The noise that pictures begin with is computed in the order of this library (zlib licence)."));
   about_legal (about, "oneDNN", "© Intel Corporation", _("Apache licence, version 2.0"));
-  about_legal (about, "libpng, libwebp, JSON-GLib", NULL, _("Under their own free licences."));
+  about_legal (about, "NVIDIA CUDA runtime", "© NVIDIA Corporation",
+               _("Contained in programs with the CUDA module (CUDA Toolkit End User License Agreement)."));
+  about_legal (about, "libpng, libwebp, JSON-GLib, libsoup", NULL, _("Under their own free licences."));
   about_present (about, parent);
 }
 

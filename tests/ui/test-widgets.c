@@ -3,6 +3,7 @@
 #include <adwaita.h>
 
 #include "zis-canvas.h"
+#include "zis-compat.h"
 #include "zis-job.h"
 #include "zis-memory-bar.h"
 #include "zis-paintable.h"
@@ -373,6 +374,40 @@ test_plan_words (void)
   zis_session_close (session);
 }
 
+/* --- about -------------------------------------------------------------------------------------------------- */
+
+/* What others made is named, with its licence: THIRD-PARTY.md. */
+static void
+test_about (void)
+{
+  static const char *const words[] = { "Fluent Emoji", "Emojibase", "CLDR", "Qwen3", "avx_mathfun", "zlib licence", "oneDNN", "CUDA Toolkit",
+                                       "Unicode licence", "libsoup" };
+  GtkWindow *window = show (gtk_label_new ("below"));
+  GListModel *toplevels = gtk_window_get_toplevels ();
+
+  zis_compat_show_about (window);
+  wait_ms (300);
+  for (guint i = 0; i < G_N_ELEMENTS (words); i++)
+    {
+      gboolean is_said = FALSE;
+
+      for (guint j = 0; j < g_list_model_get_n_items (toplevels) && !is_said; j++)
+        {
+          g_autoptr(GtkWidget) toplevel = g_list_model_get_item (toplevels, j);
+
+          is_said = says (toplevel, words[i]);
+        }
+      if (!is_said)
+        g_error ("About does not say \"%s\"", words[i]);
+    }
+  while (g_list_model_get_n_items (toplevels) > 0)
+    {
+      g_autoptr(GtkWindow) toplevel = g_list_model_get_item (toplevels, g_list_model_get_n_items (toplevels) - 1);
+
+      gtk_window_destroy (toplevel);
+    }
+}
+
 /* --- the queue ---------------------------------------------------------------------------------------------- */
 
 static GtkWidget *
@@ -466,6 +501,7 @@ main (int argc, char *argv[])
   g_test_add_func ("/widgets/names/sizes", test_size_names);
   g_test_add_func ("/widgets/names/choose", test_choose_names);
   g_test_add_func ("/widgets/plan/words", test_plan_words);
+  g_test_add_func ("/widgets/about", test_about);
   g_test_add_func ("/widgets/queue/focus", test_queue_focus);
   return g_test_run ();
 }
