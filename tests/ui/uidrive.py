@@ -108,7 +108,9 @@ def place(a):
     X window is larger than the frame by an even border (shadow or resize handle), hence the sum here."""
     f = _frame(a)
     while True:
-        ids = _x('search', '--onlyvisible', '--name', re.escape(f.name) if f.name else '.').stdout.split()
+        # What stands before the dash may be another number by now: “Step 3 of 8 – Z-Image Studio”.
+        name = '(^|– )%s$' % re.escape(f.name.split(' – ')[-1]) if f.name else '.'
+        ids = _x('search', '--onlyvisible', '--name', name).stdout.split()
         if ids or f.parent is None: break
         f = _frame(f.parent)                 # a dialog within its window
     (x, y, width, height), (fx, fy, fwidth, fheight) = a.extents(), f.extents()
