@@ -43,11 +43,22 @@ s.make(app, 'a green frog')
 check(app.all('image', '^Picture: a green frog'), 'the newest picture is the one that is shown')
 ui.key('alt+Right'); app.find('image', '^Picture: a red apple', 10)
 
-# Cancel in the middle of a step: answered at once, the picture before is back.
+# Previews arrive: the canvas shows another one some steps later, while the picture is still being made.
 s.write_prompt(app, 'a panda')
 s.set_value(app, 'Steps', 100)
-for _ in range(5):
-    ui.key('ctrl+Return')
+ui.key('ctrl+Return')
+canvas = app.find('image', '^Picture: a panda', 20)
+app.wait_text(r'^Step ([4-9]|\d\d) of 100', 20)
+early = ui.pixels(canvas)
+def differing():
+    """which part of it is another by now, if by little: the first of many steps change little"""
+    return sum(a != b for a, b in zip(early, ui.pixels(canvas))) / len(early)
+ui.wait(lambda: differing() > .05, 10, 'another preview')
+check(app.all('label', r'^Step \d+ of 100'), 'previews arrive while the picture is being made')
+
+# Cancel in the middle of a step: answered at once, the picture before is back.
+for again in range(5):
+    if again: ui.key('ctrl+Return')
     app.find('button', '^_?Cancel', 20)
     ui.key('Escape')
     app.gone('button', '^_?Cancel', 5)

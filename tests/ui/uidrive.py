@@ -157,6 +157,12 @@ def save_in_dialog(app, title, path, seconds=10):
 def resize(app, width, height):
     """the process's only window, with its frame of some pixels"""
     _x('windowsize', '--sync', _windows(app.proc.pid)[-1], str(width), str(height)); time.sleep(.2)
+def pixels(a, part=.5):
+    """the middle of a widget as the screen shows it: red, green, blue, row by row"""
+    (x, y), (_, _, width, height) = place(a), a.extents()
+    width, height = int(width * part), int(height * part)
+    return subprocess.run(['import', '-silent', '-window', 'root', '-crop', '%dx%d+%d+%d' % (width, height, x - width // 2, y - height // 2),
+                           '-depth', '8', 'rgb:-'], stdout=subprocess.PIPE, check=True).stdout
 def screenshot(name, title=None):
     win = 'root' if title is None else _x('search', '--onlyvisible', '--name', title).stdout.split()[-1]
     out = os.path.join(os.environ.get('UI_OUT', '.'), name)
