@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The way a person goes: write, generate, watch, cancel, queue, save, open again."""
-import os
+import os, re
 import studio as s
 from studio import ui, check
 
@@ -32,6 +32,11 @@ ui.key('ctrl+s')
 ui.save_in_dialog(app, 'Save Picture', path)
 s.told_saved(app, path)
 check(os.path.getsize(path) > 1000, 'the file is there')
+suggested = 'a-red-apple-on-a-blue-background-%s.png' % first_seed
+ui.key('ctrl+s')
+ui.save_as_suggested('Save Picture')
+s.told_saved(app, os.path.join(out, suggested))
+check(os.path.exists(os.path.join(out, suggested)), 'a name is suggested, in the folder of last time: %s' % suggested)
 
 # An error of saving is shown, and the picture is still there.
 ui.key('ctrl+s')
@@ -55,6 +60,7 @@ def differing():
     return sum(a != b for a, b in zip(early, ui.pixels(canvas))) / len(early)
 ui.wait(lambda: differing() > .05, 10, 'another preview')
 check(app.all('label', r'^Step \d+ of 100'), 'previews arrive while the picture is being made')
+check(re.search(r'^Step \d+ of 100( · .+ left)? – Z-Image Studio$', ui.title(app)), 'the window’s title says how far it is: %s' % ui.title(app))
 
 # Cancel in the middle of a step: answered at once, the picture before is back.
 for again in range(5):
@@ -63,6 +69,7 @@ for again in range(5):
     ui.key('Escape')
     app.gone('button', '^_?Cancel', 5)
 app.find('image', '^Picture: a red apple', 10)
+check(ui.title(app) == 'Z-Image Studio', 'the title says no steps any more')
 check(len(s.thumbnails(app)) == 2, 'cancelled pictures leave nothing behind')
 
 # A queue of jobs; one is removed.

@@ -144,19 +144,29 @@ def type_into(a, s):
     focus(a); key('ctrl+a'); type_text(s)
     wait(lambda: text(a) in (s, ''), 5, 'the entry to hold %r' % s)
 def text(a): return a.text()
+def _dialog(title, seconds):
+    window = wait(lambda: _x('search', '--onlyvisible', '--name', title).stdout.split(), seconds, 'file dialog %r' % title)[-1]
+    _x('windowactivate', '--sync', window); time.sleep(.2)
+def _dialog_gone(title, seconds):
+    wait(lambda: not _x('search', '--onlyvisible', '--name', title).stdout.split(), seconds, 'file dialog %r to close' % title)
+def save_as_suggested(title, seconds=10):
+    """agrees to what GTK's own file chooser has in its name entry, which GTK 4.8 lets nobody read"""
+    _dialog(title, seconds); key('Return'); _dialog_gone(title, seconds)
 def save_in_dialog(app, title, path, seconds=10):
     """fills GTK's own file chooser (no portal): types the path in its name entry and presses Enter.  From ~ where it can:
     on the way through /tmp, where other programs come and go, GTK 4.18's completion trips over files that vanish"""
     if path.startswith(os.environ['HOME'] + '/'): path = '~' + path[len(os.environ['HOME']):]
-    dlg = wait(lambda: [w for w in _x('search', '--onlyvisible', '--name', title).stdout.split()], seconds, 'file dialog %r' % title)[-1]
-    _x('windowactivate', '--sync', dlg); time.sleep(.2)
+    _dialog(title, seconds)
     # The first letter brings up the entry where there is none yet; GTK 4.18 selects it there, 4.8 does not.
     key('ctrl+a'); type_text(path[0]); time.sleep(.3); key('ctrl+a'); type_text(path); time.sleep(.1)
     key('shift+End'); key('Delete'); key('Return')      # what completion put behind it
-    wait(lambda: not _x('search', '--onlyvisible', '--name', title).stdout.split(), seconds, 'file dialog %r to close' % title)
+    _dialog_gone(title, seconds)
 def resize(app, width, height):
     """the process's only window, with its frame of some pixels"""
     _x('windowsize', '--sync', _windows(app.proc.pid)[-1], str(width), str(height)); time.sleep(.2)
+def title(app):
+    """of the process's only window, as a task bar has it"""
+    return _x('getwindowname', _windows(app.proc.pid)[-1]).stdout.rstrip('\n')
 def pixels(a, part=.5):
     """the middle of a widget as the screen shows it: red, green, blue, row by row"""
     (x, y), (_, _, width, height) = place(a), a.extents()
