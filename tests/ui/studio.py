@@ -95,6 +95,16 @@ def told(app, text, is_so, seconds=20):
 def told_saved(app, path):
     told(app, 'Saved as “' + re.escape(os.path.basename(path)), lambda: os.path.exists(path))
 
+def clipboard():
+    """the PNG that another program gets when a picture is pasted into it, or nothing; see clipboard.c"""
+    build = os.path.dirname(os.path.dirname(os.path.abspath(PROGRAM[-1])))
+    return subprocess.run([*PROGRAM[:-1], os.path.join(build, 'tests', 'ui', 'clipboard')], stdout=subprocess.PIPE, timeout=60).stdout
+
+def newest_picture():
+    """the file that was kept last"""
+    folder = os.path.join(os.environ['XDG_DATA_HOME'], 'zimage-studio', 'pictures')
+    return max((os.path.join(folder, name) for name in os.listdir(folder)), key=os.path.getmtime)
+
 def generate(app, how='ctrl+Return', seconds=60):
     """presses HOW, and waits for the picture; it may be done before one has looked"""
     n_before = len(thumbnails(app))

@@ -23,7 +23,6 @@ def write_lora(path):
     with open(path, 'wb') as f: f.write(struct.pack('<Q', len(header)) + header + floats + floats)
 
 pictures = os.path.join(os.environ['XDG_DATA_HOME'], 'zimage-studio', 'pictures')
-def newest(): return max((os.path.join(pictures, n) for n in os.listdir(pictures)), key=os.path.getmtime)
 def start_of(name): return open(os.path.join(home, name), 'rb').read(12)
 
 # The program is started with a picture of another one: its recipe is offered and understood.
@@ -53,7 +52,7 @@ check(app.find('image', '^Picture: a white rabbit'), 'an error of saving is said
 
 # The same sentence with another seed.
 s.generate(app, 'ctrl+shift+r')
-check(b'VAE tile size: 128' in open(newest(), 'rb').read(), 'developed as the picture was that it comes from')
+check(b'VAE tile size: 128' in open(s.newest_picture(), 'rb').read(), 'developed as the picture was that it comes from')
 check(s.seed(app) != '4711' and ui.text(s.prompt(app)) == 'a white rabbit', 'another seed for the same sentence')
 
 # Into the bin.
@@ -81,8 +80,8 @@ ui.mouse(app.find('label', '^Add LoRA…$'))
 ui.save_in_dialog(app, 'Add LoRA', os.path.join(home, 'softer.safetensors'))
 app.find('spin button', '^Strength of softer').value = 0.7
 s.make(app, 'a white rabbit')
-ui.wait(lambda: b'softer' in open(newest(), 'rb').read(), 10, 'the LoRA in the recipe')
-check(b'0.7' in open(newest(), 'rb').read(), 'a LoRA is named in the recipe, with its strength')
+ui.wait(lambda: b'softer' in open(s.newest_picture(), 'rb').read(), 10, 'the LoRA in the recipe')
+check(b'0.7' in open(s.newest_picture(), 'rb').read(), 'a LoRA is named in the recipe, with its strength')
 ui.click(app.find('button', '^Remove softer'))
 app.gone('spin button', '^Strength of softer')
 check(True, 'and is removed')

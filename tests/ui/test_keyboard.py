@@ -38,7 +38,14 @@ check(True, 'Alt+Left and Alt+Right go through the pictures')
 old = s.seed(app); ui.key('ctrl+d')
 s.make(app, 'a dog')
 check(s.seed(app) != old, 'Ctrl+D throws another seed')
-ui.key('ctrl+shift+c'); s.told(app, 'Picture copied', lambda: True)
+
+# Copied: the very picture is what another program gets.
+ui.key('ctrl+shift+c'); s.told(app, 'Picture copied', s.clipboard)
+pasted = os.path.join(os.environ['HOME'], 'pasted.png')
+with open(pasted, 'wb') as f: f.write(s.clipboard())
+def is_pasted(): return ui.subprocess.run(['compare', '-metric', 'AE', pasted, s.newest_picture(), 'null:'], stderr=ui.subprocess.DEVNULL).returncode == 0
+check(ui.wait(is_pasted, 10, 'the picture that was kept to be the one that was pasted'), 'a copied picture can be pasted elsewhere, as it is')
+
 ui.key('ctrl+question'); app.find(None, 'Show or hide the panel', 10)
 check(True, 'the shortcuts window opens'); ui.key('Escape')
 def panel_shows():                     # asked of its button: a folded panel stays "visible" for GTK 4.8
