@@ -46,6 +46,23 @@ with open(pasted, 'wb') as f: f.write(s.clipboard())
 def is_pasted(): return ui.subprocess.run(['compare', '-metric', 'AE', pasted, s.newest_picture(), 'null:'], stderr=ui.subprocess.DEVNULL).returncode == 0
 check(ui.wait(is_pasted, 10, 'the picture that was kept to be the one that was pasted'), 'a copied picture can be pasted elsewhere, as it is')
 
+# Pictures that wait are put in another order.
+s.set_value(app, 'Steps', 100)
+for text in ('a cat', 'a fox', 'a frog', 'a whale'):
+    s.write_prompt(app, text); ui.key('ctrl+Return')
+app.find(None, '^4 pictures to make', 10)
+ui.key('ctrl+j')
+def queue(): return [a.name for a in app.find('list', '^Waiting Pictures$').walk() if a.role == 'list item']
+check(queue() == ['a cat', 'a fox', 'a frog', 'a whale'], 'pictures wait in the order in which they were asked for')
+def is_at_last():
+    return focused() == ('list item', 'a whale') or ui.key('Down')
+ui.wait(is_at_last, 10, 'the last row to have the focus')
+ui.key('alt+Up')
+ui.wait(lambda: queue() != ['a cat', 'a fox', 'a frog', 'a whale'], 10, 'another order')
+check(queue() == ['a cat', 'a fox', 'a whale', 'a frog'], 'Alt+Up moves the last one up: %s' % ', '.join(queue()))
+ui.click(app.find('button', 'Cancel _?All')); ui.key('Escape')
+app.gone('button', '^_?Cancel', 10)
+
 ui.key('ctrl+question'); app.find(None, 'Show or hide the panel', 10)
 check(True, 'the shortcuts window opens'); ui.key('Escape')
 def panel_shows():                     # asked of its button: a folded panel stays "visible" for GTK 4.8
