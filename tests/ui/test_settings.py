@@ -10,6 +10,14 @@ app = s.start(env=env)
 s.tokens(app)
 s.write_prompt(app, 'a yellow umbrella')
 s.set_value(app, 'Pictures', 3)
+
+# A size that is typed becomes one that the model can make: the nearest in steps of 16, up or down.
+s.unfold(app, 'Custom Size')
+for name, typed, made in (('Width', '300', 304), ('Height', '500', 496)):
+    ui.mouse(app.find('label', '^%s$' % name)); ui.key('ctrl+a'); ui.type_text(typed); ui.key('Tab')
+    ui.wait(lambda: s.get_value(app, '^' + name) == made, 10, '%s: %s to become %d' % (name, typed, made))
+check(app.find('label', '^304 × 496'), 'a size that is typed goes in steps of 16')
+
 ui.key('ctrl+comma')
 limit = app.find('spin button', 'Memory Limit')
 limit.value = 3.0
@@ -29,6 +37,7 @@ ui.wait(lambda: 'limit is 3' in s.gauge(app), 10, 'the limit in the gauge')
 check(True, 'the limit survived')
 ui.wait(lambda: s.get_value(app, 'Pictures') == 3, 10, 'the number of pictures')
 check(True, 'the number of pictures survived')
+check(app.find('label', '^304 × 496'), 'the size survived')
 ui.key('ctrl+comma')
 check(abs(app.find('spin button', 'Memory Limit').value - 3.0) < 0.06, 'the preferences say so too')
 check(not keeps(), 'nor are pictures kept')
