@@ -60,4 +60,8 @@ for path in ('', base):
           'a base model takes guidance' if path else 'a distilled one does not')
     advice = app.all('label', '^This model was taught to paint with Euler')
     check(bool(advice) == (not path), 'another sampler is advised against' if not path else 'or not')
+    for steps, why in (4, 'With fewer, pictures stay unfinished'), (20, 'More take longer and make pictures harsher'):
+        s.set_value(app, 'Steps', steps)
+        ui.wait(lambda: bool(app.all('label', '^This model was taught to paint in 8 steps. ' + why)) == (not path), 10, 'advice')
+        check(True, 'so are %d steps, and why is said' % steps if not path else 'nor are %d steps' % steps)
     s.end(app)
