@@ -31,7 +31,19 @@ ui.wait(lambda: len(s.thumbnails(app)) == 2, 10, 'two pictures')
 check(True, 'the pictures made without a window are in the strip')
 s.write_prompt(app, 'a blue car')
 s.set_value(app, 'Steps', 100)
+s.set_value(app, 'Pictures', 50)
 for _ in range(8): ui.key('ctrl+Return')
+
+# Escape belongs to what is in front: it closes a dialog, and what is being made behind it goes on.
+def is_closed(role, name):
+    """a dialog, which before libadwaita 1.5 is a window of its own"""
+    return not app.all(role, name) and len(ui._windows(app.proc.pid)) == 1
+for keys, role, name in ('ctrl+comma', 'spin button', 'Memory Limit'), ('ctrl+w', 'button', 'Keep Open'):
+    app.find(None, '^8 pictures to make')
+    ui.key(keys); app.find(role, name)
+    ui.key('Escape'); ui.wait(lambda: is_closed(role, name), 10, '%r to go' % name)
+    check(app.all(None, '^8 pictures to make'), 'Escape closes what has “%s”, and cancels no picture' % name)
+
 ui._close(app.proc.pid)
 ui.click(app.find('button', 'Stop and Close'))
 status = app.proc.wait(60)
