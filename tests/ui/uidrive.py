@@ -117,17 +117,20 @@ def place(a):
     g = dict(l.split('=') for l in _x('getwindowgeometry', '--shell', ids[-1]).stdout.split() if '=' in l)
     return (int(g['X']) + (int(g['WIDTH']) - fwidth) // 2 + x - fx + width // 2,
             int(g['Y']) + (int(g['HEIGHT']) - fheight) // 2 + y - fy + height // 2)
+def _pointer_to(x, y):
+    """for xdotool, which waits 15 s for a pointer to move that is there already"""
+    return 'mousemove', str(x), str(y - 1), 'mousemove', '--sync', str(x), str(y)
 def mouse(a, button=1):
     """moves the pointer over the widget and clicks it there, as a person does"""
-    x, y = place(a); _x('mousemove', '--sync', str(x), str(y), 'click', str(button)); time.sleep(.1)
+    _x(*_pointer_to(*place(a)), 'click', str(button)); time.sleep(.1)
 def wheel(a, clicks):
     """turns the wheel over the widget, down or (negative) up"""
-    x, y = place(a); _x('mousemove', '--sync', str(x), str(y), 'click', '--repeat', str(abs(clicks)), '--delay', '10', '5' if clicks > 0 else '4')
+    _x(*_pointer_to(*place(a)), 'click', '--repeat', str(abs(clicks)), '--delay', '10', '5' if clicks > 0 else '4')
     time.sleep(.3)                            # it glides to its place
 def drag(a, b):
     """drags from the middle of one widget to the middle of another, in steps that a drag needs to be noticed"""
     (x0, y0), (x1, y1) = place(a), place(b)
-    _x('mousemove', '--sync', str(x0), str(y0), 'mousedown', '1'); time.sleep(.3)
+    _x(*_pointer_to(x0, y0), 'mousedown', '1'); time.sleep(.3)
     for i in range(1, 11):
         _x('mousemove', '--sync', str(x0 + (x1 - x0) * i // 10), str(y0 + (y1 - y0) * i // 10)); time.sleep(.08)
     time.sleep(.5); _x('mouseup', '1'); time.sleep(.3)
