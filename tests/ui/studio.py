@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the tests of the window share: starting it, and finding things in it by what a screen reader hears."""
-import atexit, os, re, subprocess, sys, tempfile, time
+import atexit, json, os, re, struct, subprocess, sys, tempfile, time
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import uidrive as ui
 
@@ -30,6 +30,13 @@ def demo_model():
             return path
     print('skipped: there is no demo model in this tree')
     sys.exit(SKIP)
+
+def write_lora(path):
+    """of rank 1, for one layer of the demo model"""
+    layer, floats = 'diffusion_model.layers.0.attention.to_q.', struct.pack('<384f', *([0.01] * 384))
+    header = json.dumps({layer + 'lora_A.weight': {'dtype': 'F32', 'shape': [1, 384], 'data_offsets': [0, 1536]},
+                         layer + 'lora_B.weight': {'dtype': 'F32', 'shape': [384, 1], 'data_offsets': [1536, 3072]}}).encode()
+    with open(path, 'wb') as f: f.write(struct.pack('<Q', len(header)) + header + floats + floats)
 
 def serve(script):
     """a service of the desktop, until the test ends: a program of this folder that says "ready"; what it prints later can be read"""

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Pictures come and go as files: recipes of other programs, other kinds of file, drag and drop, the bin."""
-import json, os, struct, zlib
+import os, struct, zlib
 import studio as s
 from studio import ui, check
 
@@ -14,13 +14,6 @@ def write_png(path, width, height, text):
     with open(path, 'wb') as f:
         f.write(b'\x89PNG\r\n\x1a\n' + chunk(b'IHDR', struct.pack('>IIBBBBB', width, height, 8, 0, 0, 0, 0))
                 + chunk(b'tEXt', b'parameters\0' + text.encode()) + chunk(b'IDAT', zlib.compress(rows)) + chunk(b'IEND', b''))
-
-def write_lora(path):
-    """of rank 1, for one layer of the demo model"""
-    layer, floats = 'diffusion_model.layers.0.attention.to_q.', struct.pack('<384f', *([0.01] * 384))
-    header = json.dumps({layer + 'lora_A.weight': {'dtype': 'F32', 'shape': [1, 384], 'data_offsets': [0, 1536]},
-                         layer + 'lora_B.weight': {'dtype': 'F32', 'shape': [384, 1], 'data_offsets': [1536, 3072]}}).encode()
-    with open(path, 'wb') as f: f.write(struct.pack('<Q', len(header)) + header + floats + floats)
 
 pictures = os.path.join(os.environ['XDG_DATA_HOME'], 'zimage-studio', 'pictures')
 def start_of(name): return open(os.path.join(home, name), 'rb').read(12)
@@ -72,7 +65,7 @@ s.told(app, 'This picture carries its recipe', lambda: s.seed(app) == '4711')
 check(s.seed(app) == '4711', 'a picture that is dragged out and dropped is shown, its recipe offered')
 
 # A LoRA is added by a dialog, has a strength, is in the recipe of the picture, and is removed.
-write_lora(os.path.join(home, 'softer.safetensors'))
+s.write_lora(os.path.join(home, 'softer.safetensors'))
 ui.wheel(app.find('label', '^Seed$'), 20)
 s.unfold(app, 'LoRAs')
 ui.wheel(app.find('label', '^Seed$'), 20)

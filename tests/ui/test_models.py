@@ -3,6 +3,7 @@
 import json, os, sys
 import studio as s
 from studio import ui, check
+from names import look
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'hub'))
 from hubserver import HubServer, read_model
 
@@ -26,6 +27,7 @@ ui.click(app.find('button', 'Get the _?Real Model'))
 check(app.find('label', r'^Comes with the program'), 'the page says what is here')
 check(app.find('label', r'MB · Licence: Apache-2.0'), 'what the model weighs, and its licence')
 check(app.find('label', '^20.7.GB · Licence: Apache-2.0'), 'and of the others')
+look(app, 'models')
 shoot('models-page.png')
 
 # A server that lacks a file: what is wrong and what to do, and again when it has it.
@@ -33,6 +35,7 @@ server.broken.add('vae/config.json')
 ui.click(app.find('button', '^Fetch Small'))
 app.find('label', 'server does not have this model', 20)
 check(app.find('label', '404'), 'the answer of the server is told')
+look(app, 'a model that could not be fetched')
 shoot('models-error.png')
 server.broken.clear()
 server.flow.clear()
@@ -40,6 +43,7 @@ ui.click(app.find('button', '^Try again to fetch Small'))
 
 # Half of it, a pause, and on.
 app.find('label', r'^[\d.]+.[kM]B of ', 20)
+look(app, 'a model that is being fetched')
 shoot('models-progress.png')
 ui.click(app.find('button', '^Pause fetching Small'))
 app.find('label', '^Paused · ', 10)
@@ -97,6 +101,7 @@ check(True, 'without it all is as before')
 
 # Taken back where it was picked, the same.
 s.unfold(app, 'Parts by Hand')
+look(app, 'parts by hand')
 ui.click(app.find('button', '^Choose a VAE'))
 ui.save_in_dialog(app, 'Choose a VAE', vae)
 app.find('label', '1 part is chosen by hand')

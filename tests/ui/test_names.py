@@ -1,51 +1,30 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Every control has a name for a screen reader, in every state of the window."""
+"""Every control has a name for a screen reader, in every state of the window that the other tests do not come by."""
+import os
 import studio as s
 from studio import ui, check
+from names import gtk, look
 
-CONTROLS = ('push button', 'button', 'toggle button', 'text', 'entry', 'text box', 'spin button', 'check box', 'switch',
-            'combo box', 'progress bar', 'image', 'menu button', 'list item')
-# What GTK itself builds and names on its own terms, or hides behind a control that has a name.
-NO_NAME = ('GtkButton', 'GtkMenuButton', 'GtkToggleButton', 'GtkImage', 'GtkPicture', 'GtkEntry', 'GtkText', 'GtkTextView',
-           'GtkSpinButton', 'GtkSwitch', 'GtkDrawingArea', 'GtkProgressBar', 'GtkListItemWidget', '')
-
-def nameless(app):
-    """those without a name, and how many were looked at"""
-    found, n_seen = [], 0
-    def go(a, path, inside_named):
-        nonlocal n_seen
-        role, name = a.role, a.name
-        if name == 'AdwViewSwitcher': return  # libadwaita's tabs: their icons are decoration
-        if not ui.shown(a): return            # GTK 4.8 says only of windows that they are showing
-        n_seen += role in CONTROLS
-        here = path + '/' + (name or role)
-        has = name not in NO_NAME
-        # An image within a named control is decoration; so is the text inside a spin button.  What has no place is not there.
-        # A row that unfolds is libadwaita's, around the row that has the name and the focus.
-        if role == 'list item' and any(k.role == role and k.name for k in a.walk()): has = True
-        if 'button' in role and '_' in name: found.append('%r says its access key' % name)
-        if role in CONTROLS and not has and not inside_named and min(a.extents()[2:]) > 0: found.append('%s %r at %s' % (role, name, here))
-        for c in a.kids: go(c, here, inside_named or (has and role in CONTROLS))
-    for window in app.root().kids: go(window, '', False)
-    return found, n_seen
-
-def look(app, state):
-    bad, n_seen = nameless(app)
-    check(n_seen > 10 and not bad, 'each of %d controls has a name: %s %s' % (n_seen, state, bad))
-
-s.demo_model()
-app = s.start()
+# What is not there at first: a LoRA, earlier prompts, and tiles that are blended.
+model = s.demo_model()
+lora = os.path.join(os.environ['HOME'], 'softer.safetensors')
+s.write_lora(lora)
+s.settings(last_model="'%s'" % os.path.realpath(model), loras="[('%s', 0.0)]" % lora, prompt_history="['a cat', 'a dog']", decode="'blend'")
+app = s.start(env=s.KEYFILE)
 s.tokens(app)
 look(app, 'empty')
-for row in ('Advanced', 'Custom Size'): s.unfold(app, row)
+for row in ('LoRAs', 'Advanced', 'Custom Size'): s.unfold(app, row)
+check(app.find('spin button', '^Strength of softer'), 'a LoRA has its row')
 look(app, 'expanded')
+ui.mouse(app.find('button', '^Earlier Prompts')); app.find('label', '^a dog$')
+look(app, 'earlier prompts')
+ui.key('Escape')
 s.write_prompt(app, 'a red apple')
 ui.key('ctrl+Return'); app.find('button', '^_?Cancel', 20)
 look(app, 'generating')
 s.wait_done(app)
 look(app, 'done')
-gtk = app.root().get('Application', 'Version')
-if tuple(map(int, gtk.split('.')[:2])) >= (4, 14):      # earlier ones cannot
+if gtk(app) >= (4, 14):      # earlier ones cannot
     said = []
     ui.wait(lambda: said.extend(ui.reader.announcements()) or said, 10, 'an announcement')
     check(said == ['Your picture is ready'], 'a screen reader says that it is ready, and no steps: %s' % said)
@@ -53,6 +32,7 @@ ui.key('ctrl+m'); app.wait_text('This picture takes', 10)
 look(app, 'plan')
 ui.key('Escape')
 ui.key('ctrl+comma'); app.find(None, 'Memory Limit', 10)
+check(app.find('spin button', '^Tile Size') and app.find('spin button', '^Overlap'), 'tiles have their rows')
 look(app, 'preferences')
 ui.key('Escape')
 s.set_value(app, 'Steps', 40)
@@ -62,7 +42,8 @@ app.find(None, '[23] pictures to make', 10)
 look(app, 'narrow, generating')
 ui.key('F9'); ui.time.sleep(.5)
 look(app, 'narrow, the panel')
-ui.key('F9'); ui.key('ctrl+j')
+ui.key('F9'); ui.key('ctrl+j'); app.find('button', '^Move Up')
+look(app, 'queue')
 ui.click(app.find('button', 'Cancel _?All'))
 app.gone('button', '^_?Cancel', 10)
 s.end(app)

@@ -3,6 +3,7 @@
 import os, subprocess
 import studio as s
 from studio import ui, check
+from names import look
 
 model = s.demo_model()
 broken = os.path.join(os.environ['HOME'], 'broken'); os.mkdir(broken)
@@ -15,6 +16,7 @@ for path, title in (('/nowhere/at/all', 'The model was not found'), (broken, 'br
     app.wait_text(title, 20)
     check(app.find('label', 'nowhere' if 'nowhere' in path else 'model_index'), 'the message names the file')
     check(app.find('button', 'Choose a Model'), 'and a way out')
+    look(app, 'no model')
     check(not ui.enabled(app.find('button', '^_?Generate')), 'nothing can be generated without a model')
     ui.click(app.find('button', 'Use the _?Demo Model'))
     s.tokens(app)
@@ -29,6 +31,7 @@ app = s.start(env=s.KEYFILE)
 s.tokens(app)
 s.make(app, 'a red apple')
 app.wait_text('The picture could not be saved', 10)
+look(app, 'a notice')
 s.make(app, 'a green frog')
 check(app.all('label', 'The picture could not be saved'), 'the next picture does not hide that one is not saved')
 ui.key('ctrl+w')
