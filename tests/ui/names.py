@@ -7,6 +7,9 @@ CONTROLS = ('push button', 'button', 'toggle button', 'text', 'entry', 'text box
 # What GTK itself builds and names on its own terms, or hides behind a control that has a name.
 NO_NAME = ('GtkButton', 'GtkMenuButton', 'GtkToggleButton', 'GtkImage', 'GtkPicture', 'GtkEntry', 'GtkText', 'GtkTextView',
            'GtkSpinButton', 'GtkSwitch', 'GtkDrawingArea', 'GtkProgressBar', 'GtkListItemWidget', '')
+# What needs a name also within a row that has one.
+OWN_NAME = ('push button', 'button', 'toggle button', 'spin button', 'check box', 'switch', 'menu button', 'progress bar')
+
 def gtk(app):
     """the version: (4, 8)"""
     return tuple(map(int, app.root().get('Application', 'Version').split('.')[:2]))
@@ -26,8 +29,10 @@ def nameless(app, may_say_keys):
         # A row that unfolds is libadwaita's, around the row that has the name and the focus; one that takes no focus only
         # holds its controls.
         if role == 'list item' and (not a.was('focusable') or any(k.role == role and k.name for k in a.walk())): has = True
+        # The button within a menu button is GTK's.
+        if 'button' in role and a.parent.role == role and a.parent.name: has = True
         if 'button' in role and '_' in name and not may_say_keys: found.append('%r says its access key' % name)
-        if role in CONTROLS and not has and not inside_named and min(a.extents()[2:]) > 0: found.append('%s %r at %s' % (role, name, here))
+        if role in CONTROLS and not has and (role in OWN_NAME or not inside_named) and min(a.extents()[2:]) > 0: found.append('%s %r at %s' % (role, name, here))
         for c in a.kids: go(c, here, inside_named or (has and role in CONTROLS))
     for window in app.root().kids: go(window, '', False)
     return found, n_seen
