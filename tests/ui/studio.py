@@ -66,13 +66,12 @@ def settings(**keys):
 
 KEYFILE = {'GSETTINGS_BACKEND': 'keyfile'}
 
-def start(*args, env=None, wrapper=()):
-    """the window, started with ARGS, perhaps by a command that ends by executing it"""
+def start(*args, env=None, wrapper=(), launch=ui.start):
+    """the window, started with ARGS, perhaps by a command that ends by executing it; by ui.launch without waiting for it"""
     _serve_notifications()
     full = {'G_DEBUG': 'fatal-warnings'}
     full.update(env or {})
-    app = ui.start([*wrapper, *PROGRAM, *args], name='zimage-studio', env=full)
-    return app
+    return launch([*wrapper, *PROGRAM, *args], name='zimage-studio', env=full)
 
 def prompt(app):
     return app.find('text', '^Prompt')

@@ -47,7 +47,7 @@ def wait(test, seconds=10, what='condition'):
         time.sleep(max(POLL, 2 * (time.monotonic() - began)))     # a tree that is read all the time leaves little for the window
 
 class App:
-    def __init__(self, proc, name): self.proc, self.name, self.node = proc, name, None
+    def __init__(self, proc, name): self.proc, self.name, self.began = proc, name, time.monotonic()
     def root(self):
         try: root = reader.application(self.name)
         except accessible.Gone: root = None
@@ -80,17 +80,22 @@ def _windows(pid=None):
     """of those that the window manager knows: menus, tooltips and what is dragged about are windows, too"""
     found = _x('search', '--onlyvisible', *(['--pid', str(pid)] if pid else []), '--name', '.').stdout.split()
     return [w for w in found if _x('get_desktop_for_window', w).returncode == 0]
+def is_in_front(app):
+    """whether a window of the program has the keyboard: asked of the window manager, which costs the program no time"""
+    return _x('getactivewindow', 'getwindowpid').stdout.strip() == str(app.proc.pid)
 def _close(pid):
     """Alt+F4 on every window of the process (needs the window manager of ui-session.sh)"""
     w = _windows(pid)
     for i in w: _x('windowactivate', '--sync', i); _x('key', 'alt+F4')
     return bool(w)
 
+def launch(argv, name=None, env=None):
+    """starts a program without waiting for its window"""
+    return App(subprocess.Popen(argv, env=dict(os.environ, **(env or {}))), name or os.path.basename(argv[0]))
 def start(argv, name=None, env=None, seconds=30):
-    p = subprocess.Popen(argv, env=dict(os.environ, **(env or {})))
-    a = App(p, name or os.path.basename(argv[0]))
+    a = launch(argv, name, env)
     def up():
-        if p.poll() is not None: raise AssertionError('%s ended with status %s' % (argv[0], p.returncode))
+        if not a.alive(): raise AssertionError('%s ended with status %s' % (argv[0], a.proc.returncode))
         return a.all('frame')
     wait(up, seconds, 'the first window of ' + a.name)
     wait(lambda: a.all('frame')[0].was('active'), seconds, 'the window to have the focus')
