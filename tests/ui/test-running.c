@@ -121,6 +121,7 @@ on_activate (GtkApplication *application)
 {
   ZisWindow *window = ZIS_WINDOW (gtk_application_get_active_window (application));
 
+  g_settings_set_boolean (window->settings, "notify", FALSE);      /* here is nobody who would show it, and GLib warns */
   g_signal_connect_after (window->session, "model-changed", G_CALLBACK (on_model_changed), window);
 }
 

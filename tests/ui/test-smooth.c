@@ -263,6 +263,7 @@ on_activate (GApplication *application, gpointer data)
   Run *run = data;
 
   run->window = ZIS_WINDOW (gtk_application_get_active_window (GTK_APPLICATION (application)));
+  g_settings_set_boolean (run->window->settings, "notify", FALSE);      /* here is nobody who would show it, and GLib warns */
   gtk_widget_add_tick_callback (GTK_WIDGET (run->window), on_first_tick, run, NULL);
   g_signal_connect (run->window->session, "model-changed", G_CALLBACK (on_ready), run);
 }
