@@ -2,14 +2,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """On a machine with a card of its own: the full-size model within budgets of the card's memory, as a table.
 
-    gpu-budget.py ZIMAGE CHECKPOINT [--budgets GiB...] [--sizes WxH...] [--steps N] [--link GB/s]
+    gpu-budget.py ZIMAGE CHECKPOINT [--budgets GiB...] [--sizes WxH...] [--steps N] [--link GB/s] [--card N]
 
 CHECKPOINT is what make_random_checkpoint.py writes without --tiny, with a tokenizer/tokenizer.json put in.  Each size is made
 with no budget first, then within each budget: two pictures of N steps, of which the second is timed.  Every cell must finish
 with the bytes of the unbounded pictures; the driver's figure for the card, sampled each 2 ms from before the process to after
 it, must stay within the plan's peak and the budget, and the plan within 2 % or 32 MiB of it.  "hidden" is the share of the
 copies that took no time: 1 - (step - step without a budget) / (bytes of a step / link).  "bound" is what a step could take at
-best, the longer of both, and how far the measured one is from it.  Other programs on the card would be counted too.
+best, the longer of both, and how far the measured one is from it.  Other programs on the card would be counted too.  --card N:
+by the driver's index, so that several cards can share the sizes.
 """
 import argparse
 import ctypes
@@ -33,10 +34,10 @@ class Driver:
     class Memory(ctypes.Structure):
         _fields_ = [("total", ctypes.c_ulonglong), ("free", ctypes.c_ulonglong), ("used", ctypes.c_ulonglong)]
 
-    def __init__(self):
+    def __init__(self, index):
         self.lib = ctypes.CDLL("libnvidia-ml.so.1")
         self.card = ctypes.c_void_p()
-        assert self.lib.nvmlInit_v2() == 0 and self.lib.nvmlDeviceGetHandleByIndex_v2(0, ctypes.byref(self.card)) == 0
+        assert self.lib.nvmlInit_v2() == 0 and self.lib.nvmlDeviceGetHandleByIndex_v2(index, ctypes.byref(self.card)) == 0
 
     def used(self):
         memory = self.Memory()
@@ -116,8 +117,11 @@ def main():
     ap.add_argument("--sizes", nargs="*", default=["768x768", "1024x1024", "1280x720", "1536x1536", "2048x2048"])
     ap.add_argument("--steps", type=int, default=8)
     ap.add_argument("--link", type=float, default=55.4, help="GB/s of pinned copies to the card")
+    ap.add_argument("--card", type=int, default=0)
     a = ap.parse_args()
-    driver = Driver()
+    driver = Driver(a.card)
+    os.environ["CUDA_DEVICE_ORDER"] = "PCI_BUS_ID"                                  # as the driver counts
+    os.environ["CUDA_VISIBLE_DEVICES"] = str(a.card)
     n_bad = 0
 
     run(a.zimage, ["generate", "-m", a.checkpoint, "--device", "cuda", "--width", "256", "--height", "256", "--steps", "1", "-p", "a",
