@@ -219,6 +219,7 @@ fill_card (CudaCard *card, int index)
 /* How many have each card open. */
 static GMutex open_lock;
 static guint n_open[MAX_CARDS];
+static gboolean was_lost[MAX_CARDS];
 
 static void
 enter_card (int index)
@@ -247,10 +248,28 @@ leave_card (int index)
         {
           g_debug ("card %d is reset: %s", index, cudaGetErrorString (code));
           cudaDeviceReset ();
+          was_lost[index] = TRUE;
         }
       cudaGetLastError ();
     }
   g_mutex_unlock (&open_lock);
+}
+
+/* Current drivers (580) then answer cudaErrorDevicesUnavailable to all that this process asks of the card, as the runtime's manual has it of
+ * each such error: the process must be ended. */
+static void
+set_open_error (GError **error, cudaError_t code, int index)
+{
+  gboolean is_lost_for_good;
+
+  g_mutex_lock (&open_lock);
+  is_lost_for_good = code == cudaErrorDevicesUnavailable && index < MAX_CARDS && was_lost[index];
+  g_mutex_unlock (&open_lock);
+  if (is_lost_for_good)
+    g_set_error (error, ZIE_ERROR, ZIE_ERROR_BACKEND_UNAVAILABLE, "the card stopped before, and its driver does not give it to a program "
+                 "that was using it then: close it and open it again, or compute on the CPU (--device cpu)");
+  else
+    cuda_set_error (error, code, "the card could not be opened");
 }
 
 static void
@@ -344,7 +363,7 @@ cuda_open (ZieBackend *backend, int device_index, GError **error)
   return TRUE;
 
 fail:
-  cuda_set_error (error, code, "the card could not be opened");
+  set_open_error (error, code, self->index);
   cuda_close (backend);
   return FALSE;
 }

@@ -463,6 +463,47 @@ lost (gconstpointer function)
     }
 }
 
+/* What drivers do today: a process that lost a card does not get it again.  It is said so, with what helps; the CPU goes on, and AUTO takes it. */
+static void
+lost_for_good (void)
+{
+  g_autoptr(GError) error = NULL;
+  g_autoptr(ZieEngine) engine = NULL;
+  ZieDevice device;
+  Fixture f;
+
+  fixture_init (&f, folder, 0);
+  fake_lose ("launch", 20, cudaErrorLaunchFailure);
+  fake_keep_lost (TRUE);
+  g_assert_false (run (&f, &error));
+  g_assert_error (error, ZIE_ERROR, ZIE_ERROR_DEVICE_LOST);
+  g_clear_error (&error);
+  fake_fail (NULL, 0, cudaSuccess);
+  g_clear_pointer (&f.engine, zie_engine_unref);
+  g_assert_cmpuint (fake_count ("cudaDeviceReset"), >, 0);
+
+  for (int i = 0; i < 2; i++)
+    {
+      g_assert_null (open_engine (ZIE_BACKEND_CUDA, 0, &error));
+      g_assert_error (error, ZIE_ERROR, ZIE_ERROR_BACKEND_UNAVAILABLE);
+      g_assert_nonnull (strstr (error->message, "close it and open it again"));
+      g_assert_nonnull (strstr (error->message, "--device cpu"));
+      g_clear_error (&error);
+    }
+  engine = open_engine (ZIE_BACKEND_AUTO, 0, &error);
+  g_assert_no_error (error);
+  zie_engine_get_device (engine, &device);
+  g_assert_cmpint (device.kind, ==, ZIE_BACKEND_CPU);
+  g_assert_true (run_on (&f, engine, &error));
+  g_clear_pointer (&engine, zie_engine_unref);
+
+  fake_keep_lost (FALSE);
+  f.engine = open_engine (ZIE_BACKEND_CUDA, 0, &error);
+  g_assert_no_error (error);
+  run_well (&f, right);
+  fixture_clear (&f);
+}
+
 /* Numbers that are not finite in any stage: that stage's numbers come from the CPU. */
 static void
 redone (void)
@@ -716,6 +757,7 @@ main (int argc, char **argv)
       g_autofree char *path = g_strconcat ("/cuda-jobs/lost/", losing[i], NULL);
       g_test_add_data_func (path, losing[i], lost);
     }
+  g_test_add_func ("/cuda-jobs/lost-for-good", lost_for_good);
   g_test_add_func ("/cuda-jobs/redone", redone);
   g_test_add_func ("/cuda-jobs/redone-within", redone_within);
   g_test_add_func ("/cuda-jobs/neighbours", neighbours);

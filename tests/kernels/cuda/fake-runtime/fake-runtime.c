@@ -47,11 +47,20 @@ static gsize others, secret_others;              /* device memory that other pro
 static int n_cards = 1, n_old_cards;
 static char *failing;                            /* function, or NULL */
 static guint fails_at;
-static gboolean is_lasting, is_lost, has_failed;
+static gboolean is_lasting, is_lost, is_kept_lost, has_failed;
 static cudaError_t failure, loss;                /* loss: of the card that is lost, whatever fails next */
 static _Thread_local cudaError_t last_error;
 
 /* --- failures --- */
+
+void
+fake_keep_lost (gboolean keep)
+{
+  g_rec_mutex_lock (&lock);
+  is_kept_lost = keep;
+  is_lost = is_lost && keep;
+  g_rec_mutex_unlock (&lock);
+}
 
 void
 fake_fail (const char *function, guint nth, cudaError_t code)
@@ -334,6 +343,15 @@ fake_start (FakeOrder new_order, guint32 seed)
   g_rec_mutex_unlock (&lock);
 }
 
+/* What a driver still tells of a card that it gives away no more. */
+static gboolean
+needs_no_context (const char *function)
+{
+  return loss == cudaErrorDevicesUnavailable
+         && (strcmp (function, "cudaGetDeviceCount") == 0 || strcmp (function, "cudaGetDeviceProperties") == 0
+             || strcmp (function, "cudaDeviceGetAttribute") == 0);
+}
+
 /* Locks; counts the call; what it has to return instead of doing anything. */
 static cudaError_t
 enter (const char *function)
@@ -350,7 +368,7 @@ enter (const char *function)
         loss = failure;
       return last_error = failure;
     }
-  return is_lost ? (last_error = loss) : cudaSuccess;
+  return is_lost && !needs_no_context (function) ? (last_error = loss) : cudaSuccess;
 }
 
 static cudaError_t
@@ -459,7 +477,8 @@ cudaDeviceReset (void)
   g_hash_table_remove_all (events);
   g_hash_table_foreach_remove (device, free_device_piece, NULL);
   g_hash_table_foreach_remove (pinned, unmap, NULL);
-  is_lost = FALSE;
+  is_lost = is_kept_lost;
+  loss = cudaErrorDevicesUnavailable;
   return leave (cudaSuccess);
 }
 

@@ -29,6 +29,8 @@ void fake_fail (const char *function, guint nth, cudaError_t code);
 /* From that call on every call returns CODE, as on a card that is lost; until cudaDeviceReset(), after which what was not given back
  * is gone. */
 void fake_lose (const char *function, guint nth, cudaError_t code);
+/* Cards that were lost are given to this process no more, as by current drivers, even after cudaDeviceReset(); FALSE: they are there again. */
+void fake_keep_lost (gboolean keep);
 gboolean fake_has_failed (void);               /* since the last of these two calls */
 
 /* At the beginning of a function that is not the runtime's: what it has to return instead of doing anything. */
