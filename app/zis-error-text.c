@@ -45,6 +45,9 @@ static const Row rows[] = {
     N_("Nothing was kept. Try another seed, or check the model’s files."), N_("Try Another Seed"), "win.retry-seed" },
   { ZIE_ERROR_WRITE, N_("The picture could not be saved"),
     N_("It is still here: save it somewhere else."), N_("Save As…"), "win.save" },
+  { ZIE_ERROR_FILE_LOST, N_("A file of the model went away"),
+    N_("Its drive may be unplugged, or another file took its place. Bring it back, then open the model again; your prompt and pictures are safe."),
+    N_("Open Again"), "win.restart-engine" },
 };
 
 static const Row other = {

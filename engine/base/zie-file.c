@@ -72,25 +72,6 @@ zie_file_open (const char *path, guint64 *size, GError **error)
   return -1;
 }
 
-GMappedFile *
-zie_file_map (const char *path, GError **error)
-{
-  g_autoptr(GError) local = NULL;
-  GMappedFile *map;
-  guint64 size;
-  int fd = zie_file_open (path, &size, error);
-
-  if (fd < 0)
-    return NULL;
-
-  map = g_mapped_file_new_from_fd (fd, FALSE, &local);
-  close (fd);
-  if (map == NULL)
-    g_set_error (error, ZIE_ERROR, ZIE_ERROR_FAILED, "%s: cannot be mapped: %s", path, local->message);
-
-  return map;
-}
-
 char *
 zie_file_read (const char *path, gsize max_size, gsize *length, GError **error)
 {

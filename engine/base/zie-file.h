@@ -14,9 +14,6 @@ gboolean zie_file_check_readable (const char *path, GError **error);
 /* A file descriptor (the caller closes it) and the file's size; -1 on error. */
 int zie_file_open (const char *path, guint64 *size, GError **error);
 
-/* The whole file, mapped for reading; an empty file has NULL contents.  Free with g_mapped_file_unref(). */
-GMappedFile *zie_file_map (const char *path, GError **error);
-
 /* The whole file in memory, NUL-terminated (transfer full); FILE_CORRUPT when it has more than MAX_SIZE bytes. */
 char *zie_file_read (const char *path, gsize max_size, gsize *length, GError **error);
 

@@ -90,6 +90,7 @@ cli_error_name (const GError *error)
     [ZIE_ERROR_DEVICE_LOST] = "device-lost",
     [ZIE_ERROR_BROKEN_PICTURE] = "broken-picture",
     [ZIE_ERROR_WRITE] = "write",
+    [ZIE_ERROR_FILE_LOST] = "file-lost",
   };
 
   if (error->domain == ZIE_ERROR && error->code >= 0 && error->code < (int)G_N_ELEMENTS (names))

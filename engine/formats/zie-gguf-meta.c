@@ -144,7 +144,7 @@ zie_gguf_get_meta (const ZieGguf *self, const char *key)
 
   text = g_string_new (NULL);
   append_value (text, meta->type, meta->value,
-                (const guint8 *)g_mapped_file_get_contents (self->map) + g_mapped_file_get_length (self->map), FALSE);
+                zie_map_get_data (self->map) + zie_map_get_size (self->map), FALSE);
   return g_string_free (text, FALSE);
 }
 

@@ -24,7 +24,7 @@ typedef struct
 
 struct _ZieGguf
 {
-  GMappedFile *map;              /* owned */
+  ZieMap *map;              /* owned */
   char *path;                    /* owned */
   GStringChunk *strings;         /* owned: keys, names, names of unknown types */
   GArray *metadata;              /* owned: ZieGgufMeta by key */

@@ -426,11 +426,11 @@ open_file (const char *path, GError **error)
   self->metadata = g_array_new (FALSE, FALSE, sizeof (ZieGgufMeta));
   self->tensors = g_array_new (FALSE, FALSE, sizeof (ZieTensorInfo));
 
-  if (!(self->map = zie_file_map (path, error)))
+  if (!(self->map = zie_map_new (path, error)))
     return NULL;
 
-  size = g_mapped_file_get_length (self->map);
-  walk.start = walk.at = (const guint8 *)g_mapped_file_get_contents (self->map);
+  size = zie_map_get_size (self->map);
+  walk.start = walk.at = zie_map_get_data (self->map);
   walk.end = size > 0 ? walk.start + MIN (size, MAX_HEADER_SIZE) : walk.start;
 
   if (!read_start (self, &walk, &n_tensors, &n_keys, error) || !read_metadata (self, &walk, n_keys, error)
@@ -474,12 +474,18 @@ zie_gguf_free (ZieGguf *self)
   if (self == NULL)
     return;
 
-  g_clear_pointer (&self->map, g_mapped_file_unref);
+  g_clear_pointer (&self->map, zie_map_free);
   g_array_unref (self->metadata);
   g_array_unref (self->tensors);
   g_string_chunk_free (self->strings);
   g_free (self->path);
   g_free (self);
+}
+
+ZieMap *
+zie_gguf_get_map (ZieGguf *self)
+{
+  return self->map;
 }
 
 guint

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
+#include "zie-map.h"
 #include "zie-weight-file.h"
 
 /* One GGUF file, version 2 or 3 (spec 1.5), mapped.  Immutable after opening: any thread. */
@@ -12,6 +13,7 @@ typedef struct _ZieGguf ZieGguf;
  * Errors: FILE_NOT_FOUND, FILE_CORRUPT, MODEL_UNSUPPORTED (another version, big-endian, split), FAILED (system). */
 ZieGguf *zie_gguf_open (const char *path, GError **error);
 void zie_gguf_free (ZieGguf *self);
+ZieMap *zie_gguf_get_map (ZieGguf *self);      /* borrowed */
 guint zie_gguf_get_n (const ZieGguf *self);
 const ZieTensorInfo *zie_gguf_get (const ZieGguf *self, guint index);      /* in the order of the data */
 

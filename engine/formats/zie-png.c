@@ -8,6 +8,8 @@
 
 #include <png.h>
 
+#include "zie-map.h"
+
 /* Of one text or colour profile, decompressed, and how many chunks of text are kept: the recipe of a picture has
  * kilobytes, the graph that ComfyUI writes may have a megabyte. */
 #define MAX_CHUNK_SIZE ((png_alloc_size_t)8 << 20)
@@ -158,10 +160,10 @@ check_chunks (Png *self)
 }
 
 static gboolean
-start_file (Png *self, GMappedFile *map)
+start_file (Png *self, ZieMap *map)
 {
-  self->size = g_mapped_file_get_length (map);
-  self->at = (const guint8 *)g_mapped_file_get_contents (map);
+  self->size = zie_map_get_size (map);
+  self->at = zie_map_get_data (map);
   self->end = self->size > 0 ? self->at + self->size : self->at;
 
   return (self->size >= 8 && png_sig_cmp (self->at, 0, 8) == 0) || find_problem (self, "it does not begin as a PNG does");
@@ -271,7 +273,7 @@ set_read_error (Png *self, GError **error)
 GBytes *
 zie_png_read (const char *path, int *width, int *height, GError **error)
 {
-  g_autoptr(GMappedFile) map = zie_file_map (path, error);
+  g_autoptr(ZieMap) map = zie_map_new (path, error);
   Png self = { .path = path };
   gboolean is_read;
 
@@ -364,7 +366,7 @@ text_to_utf8 (const png_text *text)
 gboolean
 zie_png_read_texts (const char *path, const char *const *keywords, char **texts, guint n, GError **error)
 {
-  g_autoptr(GMappedFile) map = zie_file_map (path, error);
+  g_autoptr(ZieMap) map = zie_map_new (path, error);
   g_autoptr(GByteArray) bytes = g_byte_array_new ();
   Png self = { .path = path };
   png_textp chunks = NULL;

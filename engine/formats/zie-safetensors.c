@@ -18,7 +18,7 @@ typedef struct
 
 struct _ZieSafetensors
 {
-  GMappedFile *map;              /* owned */
+  ZieMap *map;              /* owned */
   char *path;                    /* owned */
   GStringChunk *strings;         /* owned: names of tensors and of unknown types */
   GArray *tensors;               /* owned: ZieTensorInfo by place in the file */
@@ -345,11 +345,11 @@ open_file (const char *path, GError **error)
   self->metadata = g_array_new (FALSE, FALSE, sizeof (Meta));
   g_array_set_clear_func (self->metadata, clear_meta);
 
-  if (!(self->map = zie_file_map (path, error)))
+  if (!(self->map = zie_map_new (path, error)))
     return NULL;
 
-  contents = g_mapped_file_get_contents (self->map);
-  size = g_mapped_file_get_length (self->map);
+  contents = (const char *)zie_map_get_data (self->map);
+  size = zie_map_get_size (self->map);
   if (size < 10)
     {
       g_set_error (error, ZIE_ERROR, ZIE_ERROR_FILE_CORRUPT,
@@ -397,12 +397,18 @@ zie_safetensors_free (ZieSafetensors *self)
   if (self == NULL)
     return;
 
-  g_clear_pointer (&self->map, g_mapped_file_unref);
+  g_clear_pointer (&self->map, zie_map_free);
   g_array_unref (self->tensors);
   g_array_unref (self->metadata);
   g_string_chunk_free (self->strings);
   g_free (self->path);
   g_free (self);
+}
+
+ZieMap *
+zie_safetensors_get_map (ZieSafetensors *self)
+{
+  return self->map;
 }
 
 guint

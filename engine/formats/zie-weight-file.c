@@ -209,15 +209,15 @@ open_sharded (ZieWeightFile *self, GError **error)
 static int
 detect_form (const char *path, GError **error)
 {
-  g_autoptr(GMappedFile) map = zie_file_map (path, error);
+  g_autoptr(ZieMap) map = zie_map_new (path, error);
   const char *text;
   gsize size, at = 0;
 
   if (map == NULL)
     return -1;
 
-  text = g_mapped_file_get_contents (map);
-  size = g_mapped_file_get_length (map);
+  text = (const char *)zie_map_get_data (map);
+  size = zie_map_get_size (map);
   if (size >= 4 && memcmp (text, "GGUF", 4) == 0)
     return 'g';
   if (size >= 9 && text[8] == '{' && text[5] == 0 && text[6] == 0 && text[7] == 0)
@@ -345,6 +345,24 @@ zie_weight_file_free (ZieWeightFile *self)
   g_clear_pointer (&self->gguf, zie_gguf_free);
   g_free (self->path);
   g_free (self);
+}
+
+gboolean
+zie_weight_file_check (const ZieWeightFile *self, GError **error)
+{
+  for (guint i = 0; i < self->files->len; i++)
+    if (!zie_map_check (zie_safetensors_get_map (self->files->pdata[i]), error))
+      return FALSE;
+  return self->gguf == NULL || zie_map_check (zie_gguf_get_map (self->gguf), error);
+}
+
+void
+zie_weight_file_set_flag (ZieWeightFile *self, gint *flag)
+{
+  for (guint i = 0; i < self->files->len; i++)
+    zie_map_set_flag (zie_safetensors_get_map (self->files->pdata[i]), flag);
+  if (self->gguf != NULL)
+    zie_map_set_flag (zie_gguf_get_map (self->gguf), flag);
 }
 
 const ZieTensorInfo *

@@ -44,6 +44,10 @@ const char *zie_weight_file_get_form (const ZieWeightFile *self);
  * when absent.  Free with g_free(). */
 char *zie_weight_file_get_meta (const ZieWeightFile *self, const char *key);
 
+/* As zie_map_check() and zie_map_set_flag(), of each file of the set: whether data was missing when it was read. */
+gboolean zie_weight_file_check (const ZieWeightFile *self, GError **error);
+void zie_weight_file_set_flag (ZieWeightFile *self, gint *flag);
+
 /* The advice to the kernel that [data, data + size) will be read soon. */
 void zie_weight_file_prefetch (const void *data, gsize size);
 

@@ -508,6 +508,12 @@ zie_lora_free (ZieLora *self)
   g_free (self);
 }
 
+ZieWeightFile *
+zie_lora_get_file (ZieLora *self)
+{
+  return self->file;
+}
+
 const char *
 zie_lora_get_path (const ZieLora *self)
 {

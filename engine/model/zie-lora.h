@@ -15,6 +15,7 @@ ZieLora *zie_lora_open (const char *path, const ZieDit *dit, GError **error);
 void zie_lora_free (ZieLora *self);
 gboolean zie_lora_is_one (const ZieWeightFile *file); /* whether FILE looks like a LoRA, for whatever model */
 const char *zie_lora_get_path (const ZieLora *self);
+ZieWeightFile *zie_lora_get_file (ZieLora *self);            /* borrowed */
 guint zie_lora_get_n_layers (const ZieLora *self);           /* that it changes */
 /* Names of tensors that belong to nothing here, at most a few, and how many there are; text encoders' are not among them. */
 const char *const *zie_lora_get_unmatched (const ZieLora *self, guint *n);

@@ -650,7 +650,7 @@ zie_engine_submit (ZieEngine *self, ZieModel *model, const ZieRequest *request, 
   g_return_val_if_fail (model != NULL, NULL);
   g_return_val_if_fail (request != NULL, NULL);
 
-  if (!zie_request_validate (request, model, error))
+  if (!zie_model_check_files (model, error) || !zie_request_validate (request, model, error))
     return NULL;
 
   if (plan == NULL)

@@ -90,7 +90,10 @@ zie_model_get_lora (ZieModel *self, const char *name, GError **error)
   g_mutex_lock (&self->lora_lock);
   lora = g_hash_table_lookup (self->loras, name);
   if (lora == NULL && (path = find_file (name, error)) != NULL && (lora = open_lora (self, path, error)) != NULL)
-    g_hash_table_insert (self->loras, g_strdup (name), lora);
+    {
+      zie_weight_file_set_flag (zie_lora_get_file (lora), &self->is_lost);
+      g_hash_table_insert (self->loras, g_strdup (name), lora);
+    }
   g_mutex_unlock (&self->lora_lock);
   return lora;
 }

@@ -215,6 +215,9 @@ open_model (const ZieModelSource *source, gboolean for_feed, GError **error)
       !open_networks (self, &places, &config, error))
     return NULL;
 
+  zie_weight_file_set_flag (self->text_file, &self->is_lost);
+  zie_weight_file_set_flag (self->transformer_file, &self->is_lost);
+  zie_weight_file_set_flag (self->vae_file, &self->is_lost);
   self->preview = config.preview;
   self->info = config.info;
   if (!open_tokenizer (self, &places, for_feed, error))
@@ -277,6 +280,34 @@ zie_model_unref (ZieModel *self)
   g_clear_pointer (&self->presets, g_array_unref);
   g_clear_pointer (&self->strings, g_ptr_array_unref);
   g_free (self);
+}
+
+gboolean
+zie_model_check_files (ZieModel *self, GError **error)
+{
+  GHashTableIter iter;
+  gpointer lora;
+  gboolean ok = TRUE;
+
+  if (!g_atomic_int_get (&self->is_lost))
+    return TRUE;
+  if (!zie_weight_file_check (self->text_file, error) || !zie_weight_file_check (self->transformer_file, error)
+      || !zie_weight_file_check (self->vae_file, error))
+    return FALSE;
+
+  g_mutex_lock (&self->lora_lock);
+  g_hash_table_iter_init (&iter, self->loras);
+  while (ok && g_hash_table_iter_next (&iter, NULL, &lora))
+    ok = zie_weight_file_check (zie_lora_get_file (lora), error);
+  g_mutex_unlock (&self->lora_lock);
+  return ok;
+}
+
+void
+zie_model_watch_files (ZieModel *self, ZieOpCtx *ctx)
+{
+  if (ctx->failed == NULL)
+    ctx->failed = &self->is_lost;
 }
 
 const ZieModelInfo *

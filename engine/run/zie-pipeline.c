@@ -102,7 +102,11 @@ run_stage (Picture *p, ZieStage stage, guint64 seed, guint8 *pixels, GError **er
   p->step_start_us = g_get_monotonic_time ();
   if (stage != ZIE_STAGE_SAMPLE || !(p->shared_redone & 1u << ZIE_STAGE_REFINE))
     {
-      if (zie_stages_run (p->stages, stage, seed, pixels, &local))
+      gboolean ok = zie_stages_run (p->stages, stage, seed, pixels, &local);
+
+      if (!zie_model_check_files (p->pipeline->model, error))
+        return FALSE;
+      if (ok)
         return TRUE;
       if (!can_redo (p, local))
         {
@@ -118,7 +122,7 @@ run_stage (Picture *p, ZieStage stage, guint64 seed, guint8 *pixels, GError **er
   p->n_timed = 0;
   p->step_start_us = g_get_monotonic_time ();
   *(stage < ZIE_STAGE_SAMPLE ? &p->shared_redone : &p->redone) |= 1u << stage;
-  return zie_redo_run (&p->redo, p->stages, stage, seed, pixels, error);
+  return zie_redo_run (&p->redo, p->stages, stage, seed, pixels, error) && zie_model_check_files (p->pipeline->model, error);
 }
 
 /* Noise to pixels, and out. */
@@ -235,13 +239,14 @@ reserve (ZiePipeline *self, ZieArena *device, ZieArena *host, GError **error)
   return TRUE;
 }
 
-/* What stopped the device says more than what its stopping led to. */
+/* What stopped the device, or a file that went away, says more than what that led to. */
 static gboolean
-check_device (ZiePipeline *self, gboolean ok, GError **error)
+check_causes (ZiePipeline *self, gboolean ok, GError **error)
 {
   GError *local = NULL;
 
-  if (self->backend->funcs->check == NULL || self->backend->funcs->check (self->backend, &local))
+  if (zie_model_check_files (self->model, &local)
+      && (self->backend->funcs->check == NULL || self->backend->funcs->check (self->backend, &local)))
     return ok;
   if (error != NULL)
     {
@@ -270,9 +275,10 @@ zie_pipeline_run (ZiePipeline *self, GError **error)
 
   self->has_begun = FALSE;
   if (!reserve (self, &device, &host, error))
-    return check_device (self, FALSE, error);
+    return check_causes (self, FALSE, error);
   self->has_begun = TRUE;
   zie_backend_init_ctx (self->backend, &ctx, &device, &host, plan->compute, self->cancel);
+  zie_model_watch_files (self->model, &ctx);
 
   zie_stages_init (&stages, self->model, request, &ctx, self->feed, &sink);
   stages.cut = plan->decode.cut;
@@ -295,5 +301,5 @@ zie_pipeline_run (ZiePipeline *self, GError **error)
   zie_stages_clear (&stages);
   g_free (picture.step_seconds);
   self->arena_peak = device.peak + host.peak;
-  return check_device (self, ok, error);
+  return check_causes (self, ok, error);
 }

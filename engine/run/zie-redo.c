@@ -90,6 +90,7 @@ open_stages (ZieRedo *self, GError **error)
   zie_arena_init (&self->device, memory, plan->device_arena);
   zie_arena_init (&self->host, memory + plan->device_arena, plan->host_arena);
   zie_backend_init_ctx (self->backend, &self->ctx, &self->device, &self->host, ZIE_COMPUTE_F32, pipeline->cancel);
+  zie_model_watch_files (pipeline->model, &self->ctx);
   zie_stages_init (&self->stages, pipeline->model, pipeline->request, &self->ctx, pipeline->feed, self->sink);
   self->stages.cut = plan->decode.cut;
   self->plan = g_steal_pointer (&plan);

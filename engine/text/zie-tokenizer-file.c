@@ -7,6 +7,7 @@
 #include <zlib.h>
 
 #include "zie-file.h"
+#include "zie-map.h"
 #include "zie-json-reader.h"
 #include "zie-json.h"
 #include "zie-pretokenize.h"
@@ -475,15 +476,15 @@ unpack (const char *data, gsize size)
 static gboolean
 read_file (const char *path, ZieBpe *bpe, GArray *added, GError **error)
 {
-  g_autoptr(GMappedFile) file = zie_file_map (path, error);
+  g_autoptr(ZieMap) file = zie_map_new (path, error);
   const char *text;
   gsize size;
 
   if (file == NULL)
     return FALSE;
 
-  size = g_mapped_file_get_length (file);
-  if (size >= 4 && memcmp (g_mapped_file_get_contents (file), "GGUF", 4) == 0)
+  size = zie_map_get_size (file);
+  if (size >= 4 && memcmp (zie_map_get_data (file), "GGUF", 4) == 0)
     return zie_tokenizer_read_gguf (path, bpe, added, error);
   if (size > ZIE_TOKENIZER_MAX_SIZE)
     {
@@ -492,7 +493,7 @@ read_file (const char *path, ZieBpe *bpe, GArray *added, GError **error)
       return FALSE;
     }
 
-  text = size > 0 ? g_mapped_file_get_contents (file) : "";
+  text = size > 0 ? (const char *)zie_map_get_data (file) : "";
   if (size > 2 && memcmp (text, "\x1f\x8b", 2) == 0)
     {
       g_autoptr(GByteArray) unpacked = unpack (text, size);

@@ -5,8 +5,8 @@
 
 #include <string.h>
 
-#include "zie-file.h"
 #include "zie-json.h"
+#include "zie-map.h"
 
 /* The older form of a tokenizer, three files in a folder: vocab.json has the tokens, merges.txt a pair a line in their order, and
  * tokenizer_config.json (or, older still, added_tokens.json) the tokens that are never split. */
@@ -42,14 +42,14 @@ read_merge (ZieBpe *bpe, const char *line, gsize length, GString *pair)
 static gboolean
 read_merges (const char *path, ZieBpe *bpe, GError **error)
 {
-  g_autoptr(GMappedFile) file = zie_file_map (path, error);
+  g_autoptr(ZieMap) file = zie_map_new (path, error);
   g_autoptr(GString) pair = g_string_new (NULL);
   const char *at, *end;
 
   if (file == NULL)
     return FALSE;
-  at = g_mapped_file_get_contents (file);
-  end = at != NULL ? at + MIN (g_mapped_file_get_length (file), ZIE_TOKENIZER_MAX_SIZE) : at;
+  at = (const char *)zie_map_get_data (file);
+  end = at != NULL ? at + MIN (zie_map_get_size (file), ZIE_TOKENIZER_MAX_SIZE) : at;
   for (guint number = 1; at < end; number++)
     {
       const char *stop = memchr (at, '\n', (gsize)(end - at)), *problem;

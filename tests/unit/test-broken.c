@@ -6,6 +6,7 @@
 
 #include <math.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <zie/zie.h>
 
@@ -24,6 +25,8 @@ typedef struct
   ZieModel *model;
   ZieRequest request;
   GPtrArray *planted;                /* memory of weights */
+  const char *cut_file;              /* becomes empty … */
+  int cut_after;                     /* … when so many steps are done */
   ZieBackendKind kind;
 
   /* What was seen. */
@@ -49,6 +52,8 @@ on_event (gpointer data, ZieEvent *event)
       g_free (f->reason);
       f->reason = g_strdup (event->redo.reason);
     }
+  if (event->type == ZIE_EVENT_STEP && f->cut_file != NULL && event->step.index == f->cut_after)
+    g_assert_cmpint (truncate (f->cut_file, 0), ==, 0);
   if (f->report != NULL)
     zie_report_add_event (f->report, event);
   if (event->type == ZIE_EVENT_IMAGE)
@@ -506,6 +511,59 @@ smaller (void)
   tiny_model_remove (heavy);
 }
 
+/* A drive that is unplugged, a download that replaces a file: the part's file is empty from some moment on.  No crash, no picture made of
+ * zeros, and nothing is tried with that model again; opened anew when the file is back, it makes the right one. */
+static void
+lost_file (gconstpointer data)
+{
+  static const char *const parts[] = { "text_encoder/model", "transformer/diffusion_pytorch_model", "vae/diffusion_pytorch_model" };
+  guint part = GPOINTER_TO_UINT (data) & 3;
+  ZieCompute compute = GPOINTER_TO_UINT (data) & 4 ? ZIE_COMPUTE_BF16 : ZIE_COMPUTE_F32;
+  char *copy = tiny_model_new (3);
+  g_autofree char *path = g_strdup_printf ("%s/%s.safetensors", copy, parts[part]), *bytes = NULL;
+  g_autoptr(GError) error = NULL;
+  g_autoptr(ZieEngine) engine = NULL;
+  g_autoptr(GBytes) right = NULL;
+  gsize size;
+  Fixture f;
+
+  g_assert_true (g_file_get_contents (path, &bytes, &size, NULL));
+  fixture_init_with (&f, copy, compute);
+  g_assert_true (run (&f, &error));
+  g_assert_no_error (error);
+  right = g_steal_pointer (&f.pixels);
+  fixture_clear (&f);
+
+  fixture_init_with (&f, copy, compute);
+  f.cut_file = path;
+  f.cut_after = (int)part;                       /* the transformer's between two steps, the VAE's before the decode */
+  if (part == 0)
+    g_assert_cmpint (truncate (path, 0), ==, 0);
+  for (int i = 0; i < 2; i++)
+    {
+      g_assert_false (run (&f, &error));
+      g_assert_error (error, ZIE_ERROR, ZIE_ERROR_FILE_LOST);
+      g_assert_nonnull (strstr (error->message, path));
+      g_assert_cmpuint (f.n_images, ==, 0);
+      g_assert_cmpuint (f.redo, ==, 0);
+      g_clear_error (&error);
+    }
+  engine = zie_engine_new (&(ZieEngineOptions) { .backend = ZIE_BACKEND_CPU, .n_threads = 2 }, &error);
+  g_assert_no_error (error);
+  g_assert_null (zie_engine_submit (engine, f.model, &f.request, NULL, &error));
+  g_assert_error (error, ZIE_ERROR, ZIE_ERROR_FILE_LOST);
+  g_clear_error (&error);
+  fixture_clear (&f);
+
+  g_assert_true (g_file_set_contents (path, bytes, (gssize)size, NULL));
+  fixture_init_with (&f, copy, compute);
+  g_assert_true (run (&f, &error));
+  g_assert_no_error (error);
+  g_assert_true (g_bytes_equal (f.pixels, right));
+  fixture_clear (&f);
+  tiny_model_remove (copy);
+}
+
 int
 main (int argc, char **argv)
 {
@@ -522,6 +580,14 @@ main (int argc, char **argv)
       g_test_add_data_func (nan, GINT_TO_POINTER (stage), not_a_number);
     }
   g_test_add_data_func ("/broken/out-of-range/text-ref", GINT_TO_POINTER (4 | ZIE_STAGE_TEXT), out_of_range);
+  for (guint i = 0; i < 8; i++)
+    if ((i & 3) < 3)
+      {
+        g_autofree char *path = g_strdup_printf ("/broken/lost-file/%s-%s", i & 4 ? "bf16" : "f32",
+                                                 (i & 3) == 0 ? "text-encoder" : (i & 3) == 1 ? "transformer" : "vae");
+
+        g_test_add_data_func (path, GUINT_TO_POINTER (i), lost_file);
+      }
   g_test_add_func ("/broken/encoder", encoder);
   g_test_add_func ("/broken/flat", flat);
   g_test_add_func ("/broken/no-memory", no_memory);

@@ -24,6 +24,7 @@ typedef enum
   ZIE_ERROR_DEVICE_LOST,
   ZIE_ERROR_BROKEN_PICTURE,         /* NaN, Inf or one flat colour came out: nothing was kept */
   ZIE_ERROR_WRITE,                  /* a file or folder could not be written */
+  ZIE_ERROR_FILE_LOST,              /* a model's file was cut or went away while it was in use: open the model again */
 } ZieError;
 
 ZIE_API GQuark zie_error_quark (void);

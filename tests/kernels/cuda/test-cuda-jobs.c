@@ -7,6 +7,7 @@
 
 #include <math.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <zie/zie.h>
 
@@ -463,6 +464,41 @@ lost (gconstpointer function)
     }
 }
 
+/* A part's file is cut while its weights are on their way to the card, or before: an error that names it, no picture, and the card is
+ * as good as before. */
+static void
+file_lost (void)
+{
+  static const char *const parts[] = { "text_encoder/model", "transformer/diffusion_pytorch_model", "vae/diffusion_pytorch_model" };
+
+  g_autofree char *nothing = g_compute_checksum_for_string (G_CHECKSUM_SHA256, "", 0);
+
+  for (gsize i = 0; i < G_N_ELEMENTS (parts); i++)
+    {
+      char *copy = tiny_model_new (3);
+      g_autofree char *path = g_strdup_printf ("%s/%s.safetensors", copy, parts[i]);
+      g_autoptr(GError) error = NULL, again = NULL;
+      Fixture f;
+
+      fixture_init (&f, copy, 0);
+      g_assert_cmpint (truncate (path, 0), ==, 0);
+      g_assert_false (run (&f, &error));
+      g_assert_error (error, ZIE_ERROR, ZIE_ERROR_FILE_LOST);
+      g_assert_nonnull (strstr (error->message, path));
+      g_assert_cmpstr (f.pixels, ==, nothing);
+      g_assert_false (run (&f, &again));
+      g_assert_error (again, ZIE_ERROR, ZIE_ERROR_FILE_LOST);
+      g_clear_error (&again);
+
+      zie_model_unref (f.model);
+      f.model = zie_model_open (folder, &again);
+      g_assert_no_error (again);
+      run_well (&f, right);
+      fixture_clear (&f);
+      tiny_model_remove (copy);
+    }
+}
+
 /* What drivers do today: a process that lost a card does not get it again.  It is said so, with what helps; the CPU goes on, and AUTO takes it. */
 static void
 lost_for_good (void)
@@ -758,6 +794,7 @@ main (int argc, char **argv)
       g_test_add_data_func (path, losing[i], lost);
     }
   g_test_add_func ("/cuda-jobs/lost-for-good", lost_for_good);
+  g_test_add_func ("/cuda-jobs/file-lost", file_lost);
   g_test_add_func ("/cuda-jobs/redone", redone);
   g_test_add_func ("/cuda-jobs/redone-within", redone_within);
   g_test_add_func ("/cuda-jobs/neighbours", neighbours);
