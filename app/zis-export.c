@@ -5,6 +5,8 @@
 
 #include <string.h>
 
+#include <glib/gstdio.h>
+
 #include "config.h"
 
 #ifdef HAVE_WEBP
@@ -47,7 +49,7 @@ encode_webp (ZieImage *image, char **data, gsize *size, GError **error)
 }
 #endif
 
-/* One row a kind; PNG has no encoder here because the engine writes it, with the recipe inside. */
+/* One row a kind; PNG has no encoder here because the engine writes it to a path, with the recipe inside. */
 static const struct
 {
   const char *name;
@@ -123,6 +125,24 @@ export_free (gpointer data)
   g_free (self);
 }
 
+/* For a place without a path, as a server that the desktop has connected: by way of a file of our own. */
+static gboolean
+encode_png (const Export *self, char **data, gsize *size, GError **error)
+{
+  g_autofree char *folder = g_dir_make_tmp ("zimage-studio-XXXXXX", error), *path = NULL;
+  gboolean ok;
+
+  if (!folder)
+    return FALSE;
+  path = g_build_filename (folder, "picture.png", NULL);
+  ok = zie_image_save_png (self->image, path, self->has_recipe ? &self->recipe : NULL, error)
+       && g_file_get_contents (path, data, size, error);
+  g_unlink (path);
+  g_rmdir (folder);
+
+  return ok;
+}
+
 static void
 export_thread (GTask *task, gpointer source, gpointer user_data, GCancellable *cancellable)
 {
@@ -135,15 +155,13 @@ export_thread (GTask *task, gpointer source, gpointer user_data, GCancellable *c
 
   if (kind < 0)
     g_set_error (&error, ZIE_ERROR, ZIE_ERROR_WRITE, "%s: the name must end in .png, .jpg or .webp", g_file_peek_path (self->file));
-  else if (!kinds[kind].encode && !path)
-    g_set_error (&error, ZIE_ERROR, ZIE_ERROR_WRITE, "PNG pictures can only be saved on this computer");
 
   if (error)
     ok = FALSE;
-  else if (!kinds[kind].encode)
+  else if (!kinds[kind].encode && path)
     ok = zie_image_save_png (self->image, path, self->has_recipe ? &self->recipe : NULL, &error);
   else
-    ok = kinds[kind].encode (self->image, &data, &size, &error)
+    ok = (kinds[kind].encode ? kinds[kind].encode (self->image, &data, &size, &error) : encode_png (self, &data, &size, &error))
          && g_file_replace_contents (self->file, data, size, NULL, FALSE, G_FILE_CREATE_NONE, NULL, cancellable, &error);
 
   if (ok)

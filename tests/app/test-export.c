@@ -15,6 +15,60 @@ make_image (void)
   return zie_image_new (48, 32, 48 * 3, g_bytes_new_take (pixels, 48 * 32 * 3));
 }
 
+/* --- a place without a path, as a server that the desktop has connected: a file underneath that nobody is told of --- */
+
+typedef struct { GObject parent; GFile *inner; } Remote;
+typedef struct { GObjectClass parent; } RemoteClass;
+
+static void remote_file_init (GFileIface *iface);
+static GType remote_get_type (void);
+G_DEFINE_TYPE_WITH_CODE (Remote, remote, G_TYPE_OBJECT, G_IMPLEMENT_INTERFACE (G_TYPE_FILE, remote_file_init))
+
+static void remote_init (Remote *self) { }
+
+static void
+remote_finalize (GObject *object)
+{
+  g_object_unref (((Remote *) object)->inner);
+  G_OBJECT_CLASS (remote_parent_class)->finalize (object);
+}
+
+static void
+remote_class_init (RemoteClass *class)
+{
+  G_OBJECT_CLASS (class)->finalize = remote_finalize;
+}
+
+static GFile *
+remote_new (GFile *inner)
+{
+  Remote *self = g_object_new (remote_get_type (), NULL);
+
+  self->inner = g_object_ref (inner);
+  return G_FILE (self);
+}
+
+static GFile *remote_dup (GFile *file) { return remote_new (((Remote *) file)->inner); }
+static char *remote_get_path (GFile *file) { return NULL; }
+static char *remote_get_basename (GFile *file) { return g_file_get_basename (((Remote *) file)->inner); }
+static char *remote_get_uri (GFile *file) { return g_strdup ("remote://server/file"); }
+
+static GFileOutputStream *
+remote_replace (GFile *file, const char *etag, gboolean make_backup, GFileCreateFlags flags, GCancellable *cancellable, GError **error)
+{
+  return g_file_replace (((Remote *) file)->inner, etag, make_backup, flags, cancellable, error);
+}
+
+static void
+remote_file_init (GFileIface *iface)
+{
+  iface->dup = remote_dup;
+  iface->get_path = remote_get_path;
+  iface->get_basename = remote_get_basename;
+  iface->get_uri = iface->get_parse_name = remote_get_uri;
+  iface->replace = remote_replace;
+}
+
 static void
 on_done (GObject *object, GAsyncResult *result, gpointer user_data)
 {
@@ -22,10 +76,9 @@ on_done (GObject *object, GAsyncResult *result, gpointer user_data)
 }
 
 static gboolean
-export (const char *path, const char *type, GError **error)
+export_to (GFile *file, const char *type, GError **error)
 {
   g_autoptr(ZieImage) image = make_image ();
-  g_autoptr(GFile) file = g_file_new_for_path (path);
   g_autoptr(GAsyncResult) result = NULL;
   g_auto(ZieRequest) recipe = { 0 };
 
@@ -36,6 +89,14 @@ export (const char *path, const char *type, GError **error)
     g_main_context_iteration (NULL, TRUE);
 
   return zis_export_finish (result, error);
+}
+
+static gboolean
+export (const char *path, const char *type, GError **error)
+{
+  g_autoptr(GFile) file = g_file_new_for_path (path);
+
+  return export_to (file, type, error);
 }
 
 static void
@@ -97,6 +158,45 @@ test_type (void)
   g_rmdir (folder);
 }
 
+/* Each kind, recipe and all, and what a server refuses is said. */
+static void
+test_remote (void)
+{
+  const char *const names[] = { "a.png", "a.jpg" };
+  g_autofree char *folder = g_dir_make_tmp ("zis-export-XXXXXX", NULL);
+
+  for (gsize i = 0; i < G_N_ELEMENTS (names); i++)
+    {
+      g_autofree char *local = g_build_filename (folder, names[i], NULL), *remote = g_build_filename (folder, "remote", NULL);
+      g_autofree char *expected = NULL, *data = NULL;
+      g_autoptr(GFile) inner = g_file_new_for_path (remote), file = remote_new (inner), gone = NULL, nowhere = g_file_new_for_path ("/nowhere/a.png");
+      g_autoptr(GError) error = NULL;
+      g_auto(ZieRequest) recipe = { 0 };
+      gsize n_expected, size;
+
+      g_assert_true (export (local, NULL, &error));
+      g_assert_no_error (error);
+      g_assert_true (export_to (file, i == 0 ? "png" : "jpg", &error));
+      g_assert_no_error (error);
+      g_assert_true (g_file_get_contents (local, &expected, &n_expected, NULL));
+      g_assert_true (g_file_get_contents (remote, &data, &size, NULL));
+      if (i > 0)
+        g_assert_cmpmem (data, size, expected, n_expected);
+      else
+        {
+          zie_request_init (&recipe);
+          g_assert_true (zie_request_from_png (&recipe, remote, NULL));
+          g_assert_cmpuint (recipe.seed, ==, 77);
+        }
+      gone = remote_new (nowhere);
+      g_assert_false (export_to (gone, i == 0 ? "png" : "jpg", &error));
+      g_assert_nonnull (error);
+      g_unlink (local);
+      g_unlink (remote);
+    }
+  g_rmdir (folder);
+}
+
 static void
 test_failures (void)
 {
@@ -141,6 +241,7 @@ main (int argc, char *argv[])
   g_test_init (&argc, &argv, NULL);
   g_test_add_func ("/export/type", test_type);
   g_test_add_func ("/export/kinds", test_kinds);
+  g_test_add_func ("/export/remote", test_remote);
   g_test_add_func ("/export/failures", test_failures);
   g_test_add_func ("/export/names", test_names);
   return g_test_run ();
