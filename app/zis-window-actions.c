@@ -450,6 +450,9 @@ on_trash (GtkWidget *widget, const char *name, GVariant *parameter)
       return;
     }
 
+  /* It may have been the last that was not saved. */
+  if (self->notice_is_of_saving)
+    zis_window_close_old_notice (self);
   zis_window_toast (self, was_saved ? _("Moved to the bin") : _("The picture is gone: it had not been saved"), NULL, NULL);
   next = g_list_model_get_item (G_LIST_MODEL (self->pictures), position);
   if (!next && position > 0)

@@ -45,6 +45,11 @@ for prompt in ('a red apple', 'a green frog'):      # the oldest first, whatever
     s.told_saved(app, saved)
     check(prompt.encode() in open(saved, 'rb').read(), '%s can be saved somewhere else' % prompt)
 app.gone('label', 'The picture could not be saved', 20)
+s.make(app, 'a blue car')
+app.wait_text('The picture could not be saved', 10)
+ui.mouse(s.thumbnails(app)[0]); ui.key('Delete')
+app.gone('label', 'The picture could not be saved')
+check(True, 'of a picture that is deleted nothing has to be saved')
 s.end(app)
 
 # Too little memory: said before any work, with the smaller picture as a button.
