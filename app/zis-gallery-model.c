@@ -22,7 +22,7 @@ struct _ZisGalleryModel
   GCancellable *reading;     /* owned or NULL */
   char *session_folder;      /* owned or NULL: of pictures not to be kept */
   GPtrArray *unsaved;        /* owned, of owned ZisPicture: what could not be saved, the oldest first */
-  guint n_saving;
+  GPtrArray *saving;         /* owned, of borrowed Saving: on their way to their files */
 };
 
 enum
@@ -293,6 +293,7 @@ typedef struct
   ZieRequest request;        /* owned */
   ZisPicture *picture;       /* owned */
   char *path;                /* owned */
+  gboolean is_unwanted;      /* the picture was deleted meanwhile */
 } Saving;
 
 static void
@@ -331,9 +332,16 @@ on_saved (GObject *object, GAsyncResult *result, gpointer user_data)
   ZisGalleryModel *self = ZIS_GALLERY_MODEL (object);
   Saving *saving = g_task_get_task_data (G_TASK (result));
   g_autoptr(GError) error = NULL;
+  gboolean is_written = g_task_propagate_boolean (G_TASK (result), &error);
   GStatBuf info;
 
-  if (g_task_propagate_boolean (G_TASK (result), &error))
+  g_ptr_array_remove (self->saving, saving);
+  if (saving->is_unwanted)
+    {
+      if (is_written)
+        g_unlink (saving->path);
+    }
+  else if (is_written)
     {
       zis_picture_set_saved (saving->picture, g_stat (saving->path, &info) == 0 ? (gint64) info.st_mtime
                                                                                 : g_get_real_time () / G_USEC_PER_SEC);
@@ -346,7 +354,6 @@ on_saved (GObject *object, GAsyncResult *result, gpointer user_data)
       g_signal_emit (self, signals[SIGNAL_SAVE_FAILED], 0, saving->picture, error);
     }
 
-  self->n_saving--;
   g_object_notify_by_pspec (object, properties[PROP_N_SAVING]);
 }
 
@@ -356,7 +363,7 @@ save (ZisGalleryModel *self, ZisPicture *picture, ZieImage *image, const ZieRequ
   g_autoptr(GTask) task = g_task_new (self, NULL, on_saved, NULL);
   Saving *saving = g_new0 (Saving, 1);
 
-  self->n_saving++;
+  g_ptr_array_add (self->saving, saving);
   g_object_notify_by_pspec (G_OBJECT (self), properties[PROP_N_SAVING]);
   saving->image = zie_image_ref (image);
   saving->picture = g_object_ref (picture);
@@ -412,7 +419,8 @@ on_loaded_to_save (GObject *object, GAsyncResult *result, gpointer user_data)
   ZisPicture *picture = ZIS_PICTURE (object);
   g_autoptr(ZieImage) image = zis_picture_load_finish (picture, result, NULL);
 
-  if (image && zis_picture_get_request (picture))
+  /* Not if it was deleted meanwhile. */
+  if (image && zis_picture_get_request (picture) && zis_gallery_model_find (self, picture) != GTK_INVALID_LIST_POSITION)
     save (self, picture, image, zis_picture_get_request (picture));
 }
 
@@ -468,6 +476,12 @@ zis_gallery_model_trash (ZisGalleryModel *self, ZisPicture *picture, GError **er
   if (position != GTK_INVALID_LIST_POSITION)
     g_list_store_remove (self->pictures, position);
   zis_gallery_model_forget_unsaved (self, picture);
+  for (guint i = 0; i < self->saving->len; i++)
+    {
+      Saving *saving = g_ptr_array_index (self->saving, i);
+
+      saving->is_unwanted |= saving->picture == picture;
+    }
 
   return TRUE;
 }
@@ -475,7 +489,7 @@ zis_gallery_model_trash (ZisGalleryModel *self, ZisPicture *picture, GError **er
 guint
 zis_gallery_model_get_n_saving (ZisGalleryModel *self)
 {
-  return self->n_saving;
+  return self->saving->len;
 }
 
 /* --- object ------------------------------------------------------------------------------------------------- */
@@ -510,6 +524,7 @@ zis_gallery_model_dispose (GObject *object)
   g_clear_object (&self->pictures);
   g_clear_object (&self->settings);
   g_clear_pointer (&self->unsaved, g_ptr_array_unref);
+  g_clear_pointer (&self->saving, g_ptr_array_unref);
   remove_session_folder (self);
 
   G_OBJECT_CLASS (zis_gallery_model_parent_class)->dispose (object);
@@ -520,7 +535,7 @@ zis_gallery_model_get_property (GObject *object, guint prop_id, GValue *value, G
 {
   switch (prop_id)
     {
-    case PROP_N_SAVING: g_value_set_uint (value, ZIS_GALLERY_MODEL (object)->n_saving); break;
+    case PROP_N_SAVING: g_value_set_uint (value, ZIS_GALLERY_MODEL (object)->saving->len); break;
     default: G_OBJECT_WARN_INVALID_PROPERTY_ID (object, prop_id, pspec);
     }
 }
@@ -544,6 +559,7 @@ zis_gallery_model_init (ZisGalleryModel *self)
 {
   self->pictures = g_list_store_new (ZIS_TYPE_PICTURE);
   self->unsaved = g_ptr_array_new_with_free_func (g_object_unref);
+  self->saving = g_ptr_array_new ();
   g_signal_connect_swapped (self->pictures, "items-changed", G_CALLBACK (g_list_model_items_changed), self);
 }
 

@@ -207,6 +207,36 @@ test_moved (Fixture *f, gconstpointer data)
   g_assert_cmpint (f->n_failed, ==, 1);
 }
 
+/* What is deleted before it was written stays deleted, whether it could be written or not. */
+static void
+test_deleted_while_saving (Fixture *f, gconstpointer data)
+{
+  g_autofree char *blocked = g_build_filename (f->folder, "file", NULL), *inside = g_build_filename (blocked, "pictures", NULL);
+  g_autofree char *path = NULL;
+  g_autoptr(ZisPicture) picture = NULL;
+  g_autoptr(GError) error = NULL;
+
+  picture = g_object_ref (add (f, 5));
+  path = g_file_get_path (zis_picture_get_file (picture));
+  g_assert_true (zis_gallery_model_trash (f->model, picture, &error));
+  g_assert_no_error (error);
+  wait_saved (f);
+  g_assert_false (g_file_test (path, G_FILE_TEST_EXISTS));
+  g_assert_cmpuint (get_n (f->model), ==, 0);
+
+  g_assert_true (g_file_set_contents (blocked, "", 0, NULL));
+  g_settings_set_string (f->settings, "output-folder", inside);
+  zis_gallery_model_open (f->model);
+  g_set_object (&picture, add (f, 6));
+  g_assert_true (zis_gallery_model_trash (f->model, picture, &error));
+  g_assert_no_error (error);
+  wait_saved (f);
+  g_assert_cmpint (f->n_failed, ==, 0);
+  g_assert_null (zis_gallery_model_get_unsaved (f->model));
+  g_assert_cmpuint (get_n (f->model), ==, 0);
+  g_settings_set_string (f->settings, "output-folder", f->folder);
+}
+
 /* What lies elsewhere is fetched, and what cannot be is an error, not a crash. */
 static void
 test_elsewhere (void)
@@ -236,6 +266,7 @@ main (int argc, char *argv[])
   g_test_add ("/gallery/not-kept", Fixture, NULL, set_up, test_not_kept, tear_down);
   g_test_add ("/gallery/failed-save", Fixture, NULL, set_up, test_failed_save, tear_down);
   g_test_add ("/gallery/moved", Fixture, NULL, set_up, test_moved, tear_down);
+  g_test_add ("/gallery/deleted-while-saving", Fixture, NULL, set_up, test_deleted_while_saving, tear_down);
   g_test_add_func ("/gallery/elsewhere", test_elsewhere);
   return g_test_run ();
 }
