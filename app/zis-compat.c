@@ -21,24 +21,44 @@ zis_compat_set_name (GtkWidget *widget, const char *name)
   gtk_accessible_update_property (GTK_ACCESSIBLE (widget), GTK_ACCESSIBLE_PROPERTY_LABEL, name, -1);
 }
 
-void
-zis_compat_name_buttons (GtkWidget *root)
+/* The button within a menu button has the focus, and no name: that of what it is part of. */
+static void
+name_menu_button (GtkWidget *menu_button)
 {
+  GtkWidget *inner = gtk_widget_get_first_child (menu_button);
+
+  gtk_accessible_update_relation (GTK_ACCESSIBLE (inner), GTK_ACCESSIBLE_RELATION_LABELLED_BY, menu_button, NULL, -1);
+}
+
 #if !GTK_CHECK_VERSION (4, 10, 0)
-  const char *label = GTK_IS_BUTTON (root) && gtk_button_get_use_underline (GTK_BUTTON (root))
-                          ? gtk_button_get_label (GTK_BUTTON (root))
-                          : NULL;
+
+static void
+name_without_key (GtkButton *button)
+{
+  const char *label = gtk_button_get_use_underline (button) ? gtk_button_get_label (button) : NULL;
 
   if (label)
     {
       g_auto(GStrv) parts = g_strsplit (label, "_", -1);
       g_autofree char *name = g_strjoinv (NULL, parts);
 
-      gtk_accessible_update_property (GTK_ACCESSIBLE (root), GTK_ACCESSIBLE_PROPERTY_LABEL, name, -1);
+      gtk_accessible_update_property (GTK_ACCESSIBLE (button), GTK_ACCESSIBLE_PROPERTY_LABEL, name, -1);
     }
+}
+
+#endif
+
+void
+zis_compat_name_buttons (GtkWidget *root)
+{
+  if (GTK_IS_MENU_BUTTON (root))
+    name_menu_button (root);
+#if !GTK_CHECK_VERSION (4, 10, 0)
+  else if (GTK_IS_BUTTON (root))
+    name_without_key (GTK_BUTTON (root));
+#endif
   for (GtkWidget *child = gtk_widget_get_first_child (root); child; child = gtk_widget_get_next_sibling (child))
     zis_compat_name_buttons (child);
-#endif
 }
 
 void
@@ -388,6 +408,7 @@ zis_compat_ask (GtkWindow *parent, const char *heading, const char *body, const 
   adw_message_dialog_set_close_response (ADW_MESSAGE_DIALOG (dialog), answers[0].id);
   adw_message_dialog_set_default_response (ADW_MESSAGE_DIALOG (dialog), answers[n_answers - 1].id);
   g_signal_connect_data (dialog, "response", G_CALLBACK (on_answer), call, (GClosureNotify) (void (*) (void)) g_free, 0);
+  zis_compat_name_buttons (dialog);
   gtk_window_present (GTK_WINDOW (dialog));
 }
 

@@ -23,7 +23,8 @@ G_BEGIN_DECLS
 void zis_compat_get_color (GtkWidget *widget, GdkRGBA *color);
 /* What a screen reader says for a widget, whatever stands on it.  After gtk_button_set_label(), which takes it back. */
 void zis_compat_set_name (GtkWidget *widget, const char *name);
-/* GTK 4.8 has a screen reader say the labels of buttons with their underscores, and once more without: once for all below ROOT. */
+/* Once for all below ROOT: the button within a menu button gets its name, and GTK 4.8, which has a screen reader say the labels of
+ * buttons with their underscores, and once more without, those without. */
 void zis_compat_name_buttons (GtkWidget *root);
 /* Has a screen reader say TEXT (translated) now; from GTK 4.14 on, before that nothing does. */
 void zis_compat_say (GtkWidget *widget, const char *text);

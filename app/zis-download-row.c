@@ -207,6 +207,7 @@ show_facts (ZisDownloadRow *self)
   else
     gtk_label_set_markup (self->facts, facts);
   adw_preferences_row_set_title (ADW_PREFERENCES_ROW (self), model->name);
+  zis_compat_set_name (GTK_WIDGET (self), model->name);
 }
 
 /* --- object ------------------------------------------------------------------------------------------------- */

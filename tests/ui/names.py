@@ -14,7 +14,7 @@ def gtk(app):
     """the version: (4, 8)"""
     return tuple(map(int, app.root().get('Application', 'Version').split('.')[:2]))
 
-def nameless(app, may_say_keys):
+def nameless(app):
     """those without a name, and how many were looked at"""
     found, n_seen = [], 0
     def go(a, path, inside_named):
@@ -26,18 +26,14 @@ def nameless(app, may_say_keys):
         here = path + '/' + (name or role)
         has = name not in NO_NAME
         # An image within a named control is decoration; so is the text inside a spin button.  What has no place is not there.
-        # A row that unfolds is libadwaita's, around the row that has the name and the focus; one that takes no focus only
-        # holds its controls.
-        if role == 'list item' and (not a.was('focusable') or any(k.role == role and k.name for k in a.walk())): has = True
-        # The button within a menu button is GTK's.
-        if 'button' in role and a.parent.role == role and a.parent.name: has = True
-        if 'button' in role and '_' in name and not may_say_keys: found.append('%r says its access key' % name)
+        # A row that unfolds is libadwaita's, around the row that has the name and the focus.
+        if role == 'list item' and any(k.role == role and k.name for k in a.walk()): has = True
+        if 'button' in role and '_' in name: found.append('%r says its access key' % name)
         if role in CONTROLS and not has and (role in OWN_NAME or not inside_named) and min(a.extents()[2:]) > 0: found.append('%s %r at %s' % (role, name, here))
         for c in a.kids: go(c, here, inside_named or (has and role in CONTROLS))
     for window in app.root().kids: go(window, '', False)
     return found, n_seen
 
-def look(app, state, is_question=False):
-    """the answers to a question say their access keys in libadwaita 1.2"""
-    bad, n_seen = nameless(app, is_question and gtk(app) < (4, 10))
+def look(app, state):
+    bad, n_seen = nameless(app)
     check(n_seen > 10 and not bad, 'each of %d controls has a name: %s %s' % (n_seen, state, bad))

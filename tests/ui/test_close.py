@@ -42,7 +42,7 @@ def is_closed(role, name):
 for keys, role, name in ('ctrl+comma', 'spin button', 'Memory Limit'), ('ctrl+w', 'button', 'Keep Open'):
     app.find(None, '^8 pictures to make')
     ui.key(keys); app.find(role, name)
-    if name == 'Keep Open': look(app, 'the question before closing', is_question=True)
+    if name == 'Keep Open': look(app, 'the question before closing')
     ui.key('Escape'); ui.wait(lambda: is_closed(role, name), 10, '%r to go' % name)
     check(app.all(None, '^8 pictures to make'), 'Escape closes what has “%s”, and cancels no picture' % name)
 
