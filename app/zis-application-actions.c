@@ -68,7 +68,7 @@ static const struct
   { "app.preferences", { "<Control>comma" } },
   { "app.quit", { "<Control>q" } },
   { "window.close", { "<Control>w" } },
-  { "win.show-help-overlay", { "<Control>question", "F1" } },
+  { "win.show-shortcuts", { "<Control>question", "F1" } },
   { "win.generate", { "<Control>Return", "<Control>KP_Enter" } },
   { "win.save", { "<Control>s" } },
   { "win.open", { "<Control>o" } },

@@ -609,6 +609,21 @@ on_fullscreen (GtkWidget *widget, const char *name, GVariant *parameter)
     gtk_window_fullscreen (GTK_WINDOW (self));
 }
 
+/* GTK would build it with each window, before the first frame. */
+static void
+on_show_shortcuts (GtkWidget *widget, const char *name, GVariant *parameter)
+{
+  GtkApplicationWindow *window = GTK_APPLICATION_WINDOW (widget);
+
+  if (!gtk_application_window_get_help_overlay (window))
+    {
+      g_autoptr(GtkBuilder) builder = gtk_builder_new_from_resource (ZIS_RESOURCE_PATH "/zis-shortcuts.ui");
+
+      gtk_application_window_set_help_overlay (window, GTK_SHORTCUTS_WINDOW (gtk_builder_get_object (builder, "shortcuts")));
+    }
+  gtk_window_present (GTK_WINDOW (gtk_application_window_get_help_overlay (window)));
+}
+
 static void
 on_close_notice (GtkWidget *widget, const char *name, GVariant *parameter)
 {
@@ -657,6 +672,7 @@ static const struct
   { "win.show-plan", on_show_plan },
   { "win.show-queue", on_show_queue },
   { "win.fullscreen", on_fullscreen },
+  { "win.show-shortcuts", on_show_shortcuts },
   { "win.close-notice", on_close_notice },
 };
 
