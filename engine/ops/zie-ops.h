@@ -82,6 +82,7 @@ struct _ZieOpCtx
   guint n_threads;             /* how many work at once (1 or more): scratch depends on it, so a plan sets it too */
   const gint *cancel;          /* atomic; NULL = never */
   const gint *failed;          /* atomic, or NULL: set by the backend when the device fails; everything stops then too */
+  const gint *lost;            /* atomic, or NULL: set when a file that weights are read from goes away; the same */
   ZieCompute compute;          /* F32 or BF16, never AUTO: arithmetic of products and convolutions */
   ZieDtype act;                /* of activations */
   const ZieLoraSet *loras;     /* what the transformer's layers add, or NULL; the networks' affair, no op looks at it */
@@ -95,7 +96,8 @@ struct _ZieOpCtx
 static inline gboolean
 zie_op_cancelled (const ZieOpCtx *ctx)
 {
-  return (ctx->cancel != NULL && g_atomic_int_get (ctx->cancel) != 0) || (ctx->failed != NULL && g_atomic_int_get (ctx->failed) != 0);
+  return (ctx->cancel != NULL && g_atomic_int_get (ctx->cancel) != 0) || (ctx->failed != NULL && g_atomic_int_get (ctx->failed) != 0)
+         || (ctx->lost != NULL && g_atomic_int_get (ctx->lost) != 0);
 }
 
 /* From here on norms work for PLACE number INDEX.  Costs nothing: a network says it before each block.  Ranks fall in the order

@@ -356,6 +356,9 @@ measure_device (ZieEngine *self, ZieEvent *finished)
     return;
   funcs->measure (self->backend, &use);
   finished->finished.vram_peak = use.base + use.held_peak;
+  /* What is locked is no anonymous memory. */
+  finished->finished.ram_locked = use.locked;
+  finished->finished.ram_peak += use.locked + zie_arena_store_get_size (&self->host_arena);
   finished->finished.bytes_loaded = use.loaded;
   finished->finished.bytes_streamed = use.streamed;
   if (funcs->get_free != NULL)

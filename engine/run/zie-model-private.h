@@ -37,7 +37,7 @@ struct _ZieModel
 /* FALSE, FILE_LOST: a file of it, or of a LoRA, was missing when it was read.  What was computed with it does not count, and it may be
  * used for nothing more. */
 gboolean zie_model_check_files (ZieModel *self, GError **error);
-/* As soon as that is so, work in CTX stops, unless its device has a flag of its own that stops it: then the stage's end tells. */
+/* As soon as that is so, work in CTX stops. */
 void zie_model_watch_files (ZieModel *self, ZieOpCtx *ctx);
 
 /* FALSE: FILE is quantised in a way that we cannot compute with, named in the error. */

@@ -306,8 +306,7 @@ zie_model_check_files (ZieModel *self, GError **error)
 void
 zie_model_watch_files (ZieModel *self, ZieOpCtx *ctx)
 {
-  if (ctx->failed == NULL)
-    ctx->failed = &self->is_lost;
+  ctx->lost = &self->is_lost;
 }
 
 const ZieModelInfo *

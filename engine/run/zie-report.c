@@ -33,7 +33,7 @@ struct _ZieReport
   gboolean is_finished;
   GError *error;
   double seconds;
-  guint64 arena_peak, ram_peak, vram_peak, vram_free, bytes_loaded, bytes_streamed;
+  guint64 arena_peak, ram_peak, ram_locked, vram_peak, vram_free, bytes_loaded, bytes_streamed;
 };
 
 static void
@@ -134,6 +134,7 @@ zie_report_add_event (ZieReport *self, const ZieEvent *event)
       self->seconds = event->finished.seconds;
       self->arena_peak = event->finished.arena_peak;
       self->ram_peak = event->finished.ram_peak;
+      self->ram_locked = event->finished.ram_locked;
       self->vram_peak = event->finished.vram_peak;
       self->vram_free = event->finished.vram_free;
       self->bytes_loaded = event->finished.bytes_loaded;
@@ -299,6 +300,15 @@ append_pair (GString *s, const char *name, guint64 planned, guint64 measured)
                           planned > 0 ? 100 * (double)measured / (double)planned : 0);
 }
 
+/* Made from a block's second load on, so that a job may end with fewer. */
+static void
+append_locked (GString *s, guint64 planned, guint64 measured)
+{
+  g_autofree char *plan = size_text (planned), *real = size_text (measured);
+
+  g_string_append_printf (s, "           and copies of streamed weights, locked for the next picture: at most %s, %s of them are made\n", plan, real);
+}
+
 static void
 append_memory (const ZieReport *self, GString *s)
 {
@@ -309,13 +319,15 @@ append_memory (const ZieReport *self, GString *s)
     return;
   g_string_append_c (s, '\n');
   append_pair (s, "arena", zie_plan_get_arena_size (plan), self->arena_peak);
-  append_pair (s, "process", plan->ram_peak, self->ram_peak);
+  append_pair (s, "process", plan->ram_peak - plan->weights.pinned_limit, self->ram_peak - self->ram_locked);
   if (plan->has_device_memory)
     {
       g_autofree char *base = size_text (plan->device.memory_base), *arena = size_text (plan->device_arena);
       g_autofree char *resident = size_text (plan->weights.resident_size), *loaded = size_text (self->bytes_loaded);
       g_autofree char *slots = size_text (plan->weights.n_slots * (guint64)plan->weights.slot_size), *left = size_text (self->vram_free);
 
+      if (plan->weights.pinned_limit > 0)
+        append_locked (s, plan->weights.pinned_limit, self->ram_locked);
       append_pair (s, "card", plan->vram_peak, self->vram_peak);
       g_string_append_printf (s, "           context %s, arena %s, weights that stay %s, slots %s; the driver says %s is free at the end\n", base,
                               arena, resident, slots, self->vram_free > 0 ? left : "nothing about what");

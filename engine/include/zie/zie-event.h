@@ -33,9 +33,10 @@ struct _ZieEvent
     struct { guint64 seed; ZieImage *image; double stage_seconds[ZIE_N_STAGES]; ZieRequest *recipe; double *step_seconds; guint n_steps; } image;
     struct { ZiePlan *plan; char *reason; gboolean is_host; } plan;          /* is_host: it is the host's memory that went */
     struct { ZieStage stage; char *reason; } redo;
-    /* error NULL = done.  On a device with memory of its own, else 0: vram_peak, what was held of it at most, the context counted;
+    /* error NULL = done.  ram_peak: what the process had of the host's memory at most, weights that are mapped not counted; of that, ram_locked
+     * are copies of weights that stay for the next job.  On a device with memory of its own, else 0: vram_peak, what was held of it at most, the context counted;
      * vram_free, what its driver says is free at the end (0: it does not say); weights that went over, to stay and through slots. */
-    struct { GError *error; double seconds; guint64 arena_peak, ram_peak, vram_peak, vram_free, bytes_loaded, bytes_streamed; } finished;
+    struct { GError *error; double seconds; guint64 arena_peak, ram_peak, ram_locked, vram_peak, vram_free, bytes_loaded, bytes_streamed; } finished;
   };
 };
 

@@ -35,7 +35,7 @@ typedef struct
   ZieBudget budget;
   guint64 spilled, streamed;     /* bytes, of the last plan */
   guint n_down, n_down_host, redone;             /* of the last job */
-  guint64 planned, planned_ram, vram_peak, arena_peak, bytes_streamed;
+  guint64 planned, planned_ram, vram_peak, ram_peak, ram_locked, arena_peak, bytes_streamed;
   char *pixels;                  /* checksum of all pictures, owned */
 } Fixture;
 
@@ -147,6 +147,8 @@ run_on (Fixture *f, ZieEngine *engine, GError **error)
       if (event->type != ZIE_EVENT_FINISHED)
         continue;
       f->vram_peak = event->finished.vram_peak;
+      f->ram_peak = event->finished.ram_peak;
+      f->ram_locked = event->finished.ram_locked;
       f->arena_peak = event->finished.arena_peak;
       f->bytes_streamed = event->finished.bytes_streamed;
       g_free (f->pixels);
@@ -371,6 +373,10 @@ streamed (void)
                       (double)f.bytes_streamed / 0x1p20);
       /* But for what the slots hold at the beginning, and what is fetched for a pass that does not come. */
       g_assert_cmpfloat (fabs ((double)f.streamed - (double)f.bytes_streamed), <=, 2 * 40 * 0x1p20);
+      /* The copies that streamed layers come from are told of, as a part of what the process has. */
+      g_assert_cmpuint (f.ram_locked, >=, 40 << 20);
+      g_assert_cmpuint (f.ram_locked, <, fake_get_locked ());
+      g_assert_cmpuint (f.ram_peak, >, fake_get_locked ());
     }
   fixture_clear (&f);
   tiny_model_remove (g_steal_pointer (&wide));
