@@ -121,10 +121,15 @@ def make(app, text, seconds=60):
     write_prompt(app, text)
     generate(app, seconds=seconds)
 
-def unfold(app, row):
-    """opens a folded row with a click of the mouse; its controls are seen a moment later"""
+def unfold(app, row, control=None):
+    """opens a folded row with a click of the mouse; its controls are seen a moment later.  With CONTROL (role, name) until that is there:
+    a slow window may still be moving what is clicked at"""
     ui.mouse(app.find('label', '^%s$' % row))
     time.sleep(.4)
+    if control:
+        for _ in range(3):
+            try: return app.find(*control, seconds=3)
+            except ui.Missing: ui.mouse(app.find('label', '^%s$' % row))
 
 def spin(app, name, row='Advanced'):
     """a spin button; GTK 4.8 tells of it also where its row is folded, later versions do not"""

@@ -27,7 +27,7 @@ offer = app.all('button', 'Use Recipe')               # for ten seconds; afterwa
 ui.click(offer[0]) if offer else ui.key('ctrl+r')
 s.tokens(app)
 ui.wait(lambda: ui.text(s.prompt(app)) == 'a white rabbit', 10, 'the prompt')
-app.wait_text('developed in blended tiles', 10)
+if 'ASAN_OPTIONS' not in os.environ: app.wait_text('developed in blended tiles', 10)      # for five seconds: a sanitized tree is read more slowly
 s.generate(app)
 check(s.seed(app) == '4711', 'the recipe of a picture made by another program is used')
 

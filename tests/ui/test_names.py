@@ -13,7 +13,8 @@ s.settings(last_model="'%s'" % os.path.realpath(model), loras="[('%s', 0.0)]" % 
 app = s.start(env=s.KEYFILE)
 s.tokens(app)
 look(app, 'empty')
-for row in ('LoRAs', 'Advanced', 'Custom Size'): s.unfold(app, row)
+for row, control in (('LoRAs', ('spin button', '^Strength of softer')), ('Advanced', ('spin button', '^Steps')), ('Custom Size', ('spin button', '^Width'))):
+    s.unfold(app, row, control)
 check(app.find('spin button', '^Strength of softer'), 'a LoRA has its row')
 look(app, 'expanded')
 ui.mouse(app.find('button', '^Earlier Prompts')); app.find('label', '^a dog$')
