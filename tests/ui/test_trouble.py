@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Failures are sentences with a way out."""
-import os, subprocess
+import os, shutil, subprocess
 import studio as s
 from studio import ui, check
 from names import look
@@ -23,6 +23,26 @@ for path, title in (('/nowhere/at/all', 'The model was not found'), (broken, 'br
     s.make(app, 'a red apple')
     check(True, 'the demo model works')
     s.end(app)
+
+# A file of the model that is cut while the window has it open, as by a copy in its place: said, and as good as before when it is back.
+lent = os.path.join(os.environ['HOME'], 'lent'); shutil.copytree(model, lent)
+weights = os.path.join(lent, 'transformer', 'diffusion_pytorch_model.gguf'); content = open(weights, 'rb').read()
+s.settings(model_path="'%s'" % lent)
+app = s.start(env=s.KEYFILE)
+s.tokens(app)
+s.make(app, 'a red apple')
+n_before = len(s.thumbnails(app))
+open(weights, 'wb').close()
+s.write_prompt(app, 'a green frog'); ui.key('ctrl+Return')
+app.wait_text('A file of the model went away', 20)
+check(app.find('label', os.path.basename(weights)), 'the message names the file that went away')
+open(weights, 'wb').write(content)
+ui.click(app.find('button', 'Open Again'))
+app.gone('label', 'A file of the model went away', 20)
+s.tokens(app)
+s.make(app, 'a green frog')
+check(len(s.thumbnails(app)) == n_before + 1, 'and nothing is lost of the session')
+s.end(app)
 
 # Pictures that cannot be kept are not lost.
 blocked = os.path.join(os.environ['HOME'], 'blocked'); open(blocked, 'w').close()
