@@ -14,6 +14,7 @@ fill (ZisRecipe *recipe)
 static void
 assert_filled (ZisRecipe *recipe)
 {
+  g_autoptr(GVariant) loras = g_variant_ref_sink (g_variant_new_parsed ("[('soft', 0.5), ('hard', -1.0)]"));
   guint noise;
   int n_images;
 
@@ -27,7 +28,7 @@ assert_filled (ZisRecipe *recipe)
   g_assert_cmpuint (noise, ==, ZIE_NOISE_CUDA);
   g_assert_cmpint (n_images, ==, 3);
   g_assert_cmpuint (zis_recipe_get_sampler (recipe), ==, ZIE_SAMPLER_RES_MULTISTEP);
-  g_assert_cmpvariant (zis_recipe_get_loras (recipe), g_variant_new_parsed ("[('soft', 0.5), ('hard', -1.0)]"));
+  g_assert_cmpvariant (zis_recipe_get_loras (recipe), loras);
 }
 
 static void
