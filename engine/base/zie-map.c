@@ -142,8 +142,8 @@ zie_map_free (ZieMap *self)
 
   if (self->slot != NULL)
     {
-      atomic_store (&self->slot->start, 0);
       atomic_store (&self->slot->flag, NULL);
+      atomic_store (&self->slot->start, 0);      /* last: from here on it may be another map's */
     }
   g_clear_pointer (&self->file, g_mapped_file_unref);
   g_free (self->path);
